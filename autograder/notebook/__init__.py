@@ -1,0 +1,1 @@
+"""What runs inside a learner's notebook: `%%check`, progress, figures, embedded services."""
