@@ -192,9 +192,9 @@ def _cell(match: re.Match[str], body: list[str], path: Path, line: int) -> Cell:
     """Return the cell of one marker and the lines below it."""
     markdown = match["markdown"] is not None
     words = match["words"].split()
-    if not words:
-        role, name, options = (Role.TEXT if markdown else Role.CODE), "", {}
-    else:
+    role, name = (Role.TEXT if markdown else Role.CODE), ""
+    options: dict[str, str] = {}
+    if words:
         role, name, options = _marker(words, path, line)
         if SHAPES[role].markdown != markdown:
             form = f"# %% [markdown] {role}" if SHAPES[role].markdown else f"# %% {role}"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 from _pytest.assertion.rewrite import rewrite_asserts
 from IPython.core.error import UsageError
-from IPython.core.magic import no_var_expand
 from IPython.display import display
 
 from autograder.notebook import progress
@@ -29,7 +28,6 @@ class CheckFailed(Exception):  # noqa: N818 - what a learner reads at the end of
 def register(shell: InteractiveShell) -> None:
     """Add `%%check` to a shell."""
 
-    @no_var_expand
     def check(line: str, cell: str) -> None:
         """Run the pytest functions of this cell against your answer: %%check EXERCISE."""
         exercise = line.strip()
@@ -37,7 +35,7 @@ def register(shell: InteractiveShell) -> None:
             raise UsageError(f"%%check takes the name of one exercise, not {exercise!r}")
         _check(shell, exercise, cell)
 
-    shell.register_magic_function(check, "cell", "check")
+    shell.magics_manager.register_function(check, "cell", "check")
 
 
 def _check(shell: InteractiveShell, exercise: str, cell: str) -> None:
