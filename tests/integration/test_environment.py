@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,15 @@ def test_every_declared_dependency_is_pinned_within_its_bounds(course: Course) -
             assert specifier.version in requirement.specifier, f"{pin} is not {requirement}: run `make pin`"
 
 
+def test_everything_that_is_imported_is_declared(course: Course) -> None:
+    names = declared(course).keys()
+    distributions = packages_distributions()
+    for path in (*course.root.glob("autograder/**/*.py"), *course.root.glob("tests/**/*.py")):
+        for module in imported(path) - sys.stdlib_module_names - {"autograder", "tests"}:
+            owners = {canonicalize_name(owner) for owner in distributions[module]}
+            assert owners & names, f"{path} imports {module}: declare {' or '.join(sorted(owners))} in pyproject.toml"
+
+
 def test_nothing_is_pinned_for_a_dependency_that_is_no_longer_declared(course: Course) -> None:
     text = (course.root / "requirements.txt").read_text(encoding="utf-8")
     blocks = re.findall(r"^([\w.-]+)==.*\n((?:    #.*\n)+)", text, re.MULTILINE)
@@ -57,6 +68,14 @@ def test_every_pin_is_one_exact_version_from_no_address(course: Course) -> None:
             assert pin.url is None
             assert [specifier.operator for specifier in pin.specifier] == ["=="], pin
     assert "://" not in (course.root / "requirements.txt").read_text(encoding="utf-8")
+
+
+def imported(path: Path) -> set[str]:
+    """Return the top-level names of the modules that a file imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module]
+    return {module.partition(".")[0] for module in modules}
 
 
 @pytest.fixture
