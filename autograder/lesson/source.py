@@ -165,6 +165,10 @@ def parse(text: str, path: Path) -> Lesson:
     for cell in cells:
         if cell.name:
             grouped.setdefault(cell.name, []).append(cell)
+    for name, members in grouped.items():
+        if not any(cell.role is Role.EXERCISE for cell in members):
+            first = members[0]
+            raise SourceError(path, first.line, f"{first.role} {name}: there is no exercise {name!r} in this lesson")
     exercises = {name: _exercise(name, members, path) for name, members in grouped.items()}
     return Lesson(path, cells, exercises)
 
@@ -272,9 +276,6 @@ def _exercise(name: str, cells: Sequence[Cell], path: Path) -> Exercise:
     found: dict[Role, list[Cell]] = {}
     for cell in cells:
         found.setdefault(cell.role, []).append(cell)
-    if Role.EXERCISE not in found:
-        first = cells[0]
-        raise SourceError(path, first.line, f"{first.role} {name}: there is no exercise {name!r} in this lesson")
     for role in SINGLE:
         if len(found.get(role, ())) > 1:
             second = found[role][1]
