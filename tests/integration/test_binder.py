@@ -15,6 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from autograder.course import Course
+from autograder.notebook.report import MIME_TYPE
 
 
 @pytest.fixture
@@ -67,13 +68,13 @@ def test_the_first_notebook_runs_in_a_fresh_environment(home: Path, tmp_path: Pa
     )
     for command in commands:
         subprocess.run(command, cwd=home, check=True, timeout=600)
-    cells = nbformat.read(first_notebook(home), as_version=4).cells
-    (setup,) = [cell for cell in cells if cell.id == "setup"]
-    assert errors(setup) == []
-    checks = [cell for cell in cells if cell.cell_type == "code" and cell.source.startswith("%%check")]
+    cells = {cell.id: cell for cell in nbformat.read(first_notebook(home), as_version=4).cells}
+    assert errors(cells["setup"]) == []
+    checks = [cell for name, cell in cells.items() if name.startswith("check-")]
     assert checks
     for check in checks:
-        assert errors(check) == ["CheckFailed"], check.source
+        assert errors(check) == ["CheckFailed"], check.id
+    assert outcomes(checks[0]) == {"unsolved"}
 
 
 def first_notebook(home: Path) -> Path:
@@ -84,3 +85,9 @@ def first_notebook(home: Path) -> Path:
 def errors(cell: Any) -> list[str]:
     """Return the names of the exceptions that a cell ended with."""
     return [output.ename for output in cell.outputs if output.output_type == "error"]
+
+
+def outcomes(check: Any) -> set[str]:
+    """Return how the tests of a check cell ended, as its report says."""
+    (report,) = [output.data[MIME_TYPE] for output in check.outputs if output.output_type == "display_data"]
+    return {test["outcome"] for test in report["tests"]}
