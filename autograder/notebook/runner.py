@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import ctypes
 import io
+import linecache
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Generator, Mapping
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import TypeVar
 
@@ -168,9 +170,10 @@ class _Recorder:
         lines = _describe(error)
         if isinstance(error, NameError) and error.name and self.learner is not None and error.name not in self.learner:
             lines.append(f"Is there a cell above that defines {error.name}, and has it been run?")
-        reached = [entry for entry in excinfo.traceback if entry.frame.f_globals is self.learner]
+        reached = [place for place in walk_tb(error.__traceback__) if place[0].f_globals is self.learner]
         if reached:
-            lines.append(f"in {reached[-1].name}, line {reached[-1].lineno + 1}: {str(reached[-1].statement).strip()}")
+            code, line = reached[-1][0].f_code, reached[-1][1]
+            lines.append(f"in {code.co_name}, line {line}: {linecache.getline(code.co_filename, line).strip()}")
         return "\n".join(lines)
 
 

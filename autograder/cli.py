@@ -1,0 +1,105 @@
+"""The command `course`: one function a verb, each as thin as it can be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from autograder.course import Course, CourseError, find_course
+from autograder.environment import add_tools_to_path
+
+# Verbs import what they need themselves: `course --help` must not wait for nbgrader.
+
+app = typer.Typer(
+    help="Work, mark, prove and publish the course.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Lesson = Annotated[str | None, typer.Argument(help="A section or a lesson; all of them when left out.")]
+
+
+def main() -> None:
+    """Run the command. Exit status 2 with one line for what the user has to mend."""
+    add_tools_to_path()
+    try:
+        app()
+    except CourseError as error:
+        Console(stderr=True).print(f"course: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context) -> None:
+    """Open JupyterLab on your copy of the lessons (further arguments go to JupyterLab)."""
+    from autograder.workspace import take
+
+    course = find_course()
+    _say(take(course).lines)
+    sys.exit(subprocess.run(lab_command(course, context.args), cwd=course.root, check=False).returncode)
+
+
+def lab_command(course: Course, arguments: list[str]) -> list[str]:
+    """Return the command that opens JupyterLab on the learner's copy, at the start page."""
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={course.work}"]
+    command += ["--LabApp.default_url=/lab/tree/index.ipynb"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in a container, where there is nobody else
+    return command + arguments
+
+
+@app.command()
+def progress() -> None:
+    """Show which exercises have passed their check."""
+    from autograder.progress_report import read_progress
+
+    table = Table("exercise", "points", "passed", box=None)
+    for section in read_progress(find_course()):
+        for lesson in section.lessons:
+            done = sum(exercise.passed is not None for exercise in lesson.exercises)
+            table.add_row(
+                f"[bold]{section.number}. {section.title}: {lesson.title}", "", f"{done}/{len(lesson.exercises)}"
+            )
+            for exercise in lesson.exercises:
+                table.add_row(f"  {exercise.title}", str(exercise.points), "✔" if exercise.passed else "")
+    Console().print(table)
+
+
+@app.command()
+def update(lesson: Lesson = None) -> None:
+    """Bring lessons that have changed to their newest version, with your answers in them."""
+    from autograder.workspace import update
+
+    for updated in update(find_course(), lesson):
+        _say(updated.lines)
+
+
+@app.command()
+def reset(name: Annotated[str, typer.Argument(help="A lesson or an exercise.")]) -> None:
+    """Give a lesson or an exercise back as it was; what you had is kept."""
+    from autograder.workspace import reset
+
+    _say(reset(find_course(), name).lines)
+
+
+@app.command()
+def build() -> None:
+    """Write solutions/ and notebooks/ from lessons/."""
+    from autograder.lesson.release import build
+
+    written = build(find_course())
+    _say([f"wrote {path}" for path in written] or ["solutions/ and notebooks/ are current"])
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Print plain lines, whatever signs are in them."""
+    for line in lines:
+        typer.echo(line)
