@@ -63,7 +63,7 @@ def read(path: Path) -> dict[str, Passed]:
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DamagedProgressError(f"{path} is damaged: {error}") from error
+        raise DamagedProgressError(str(error)) from error
 
 
 def _progress_file(here: Path) -> Path | None:
