@@ -62,14 +62,11 @@ def progress() -> None:
     from autograder.progress_report import read_progress
 
     table = Table("exercise", "points", "passed", box=None)
-    for section in read_progress(find_course()):
-        for lesson in section.lessons:
-            done = sum(exercise.passed is not None for exercise in lesson.exercises)
-            table.add_row(
-                f"[bold]{section.number}. {section.title}: {lesson.title}", "", f"{done}/{len(lesson.exercises)}"
-            )
-            for exercise in lesson.exercises:
-                table.add_row(f"  {exercise.title}", str(exercise.points), "✔" if exercise.passed else "")
+    for lesson in read_progress(find_course()):
+        done = sum(exercise.passed is not None for exercise in lesson.exercises)
+        table.add_row(f"[bold]{lesson.section}: {lesson.title}", "", f"{done}/{len(lesson.exercises)}")
+        for exercise in lesson.exercises:
+            table.add_row(f"  {exercise.title}", str(exercise.points), "✔" if exercise.passed else "")
     Console().print(table)
 
 
