@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autograder.course import Course, find_course
+from autograder.environment import add_tools_to_path
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +25,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the user's IPython and Jupyter settings out of the tests, and the tests out of them."""
+    add_tools_to_path()
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR"):
             patch.setenv(variable, os.fspath(tmp_path_factory.mktemp(variable.lower())))
