@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import random
@@ -23,6 +24,8 @@ from autograder.course import CourseError
 # What JSON can carry: a child may run anybody's code, so its answer must not be able to run any here.
 T = TypeVar("T")
 
+# From <linux/prctl.h>.
+PR_SET_PDEATHSIG = 1
 LENGTH = struct.Struct("!Q")
 # How often a child is looked for that died while a process of its own keeps the pipe open, in seconds.
 GLANCE = 0.05
@@ -113,19 +116,21 @@ def _start(number: int, call: Callable[[], T], limit: float) -> _Child[T]:
     reading, writing = os.pipe()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        _run(call, writing)
+        _run(call, writing, parent)
     os.close(writing)
     os.set_blocking(reading, False)
     return _Child(number, pid, reading, time.monotonic() + limit)
 
 
-def _run(call: Callable[[], T], pipe: int) -> NoReturn:
+def _run(call: Callable[[], T], pipe: int, parent: int) -> NoReturn:
     """In the child: run `call`, send what it comes to, and end without the parent's clean-up."""
     try:
         os.setsid()
+        _die_with(parent)
         _settle()
         try:
             answer = json.dumps({"value": call()})
@@ -137,6 +142,14 @@ def _run(call: Callable[[], T], pipe: int) -> NoReturn:
             data = data[os.write(pipe, data) :]
     finally:
         os._exit(0)
+
+
+def _die_with(parent: int) -> None:
+    """In the child: see to it that this process is killed when its parent ends, which alone knows its limit."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _settle() -> None:

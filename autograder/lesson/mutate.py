@@ -81,8 +81,6 @@ METHODS = {"pop": "popleft", "popleft": "pop"}
 # Assigning a call of these defines a type, and the module's public names are for linters.
 TYPE_MAKERS = {"TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "Protocol"}
 DECLARATIONS = {"__all__", "__slots__", "__match_args__"}
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 
 
 def mutants(source: str) -> list[Mutant]:
@@ -175,13 +173,11 @@ def _walk(place: _Place) -> Iterator[_Place]:
 def _not_behaviour(place: _Place) -> bool:
     """Whether a node says nothing that running it could show."""
     match place.node:
-        case ast.Expr(value=ast.Constant(value=str())) if place.field == "body" and place.index == 0:
-            return isinstance(place.parent, (*DEFINITIONS, ast.Module))
         case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Global() | ast.Nonlocal():
             return True
         case ast.AnnAssign(value=None) | ast.AnnAssign(annotation=ast.Name(id="TypeAlias")):
             return True
-        case ast.Expr(value=ast.Constant(value=value)) if value is ...:
+        case ast.Expr(value=ast.Constant()):
             return True
         case ast.Assign(targets=[ast.Name(id=name)]) if name in DECLARATIONS:
             return True
@@ -247,10 +243,9 @@ def _apply(tree: ast.Module, place: _Place, change: Change) -> Mutant | None:
 def _line(node: ast.AST) -> str:
     """Return a statement as one line: the header where it is a compound one."""
     if isinstance(node, ast.ExceptHandler):
-        header = copy.copy(node)
-        header.body = [ast.Pass()]
-        text = ast.unparse(ast.Try(body=[ast.Pass()], handlers=[header], orelse=[], finalbody=[]))
-        return text.splitlines()[2].strip()
+        lines = ast.unparse(ast.Try(body=[ast.Pass()], handlers=[node], orelse=[], finalbody=[])).splitlines()[2:]
+        # A handler that does no more than raise again is told by its body.
+        return " ".join(line.strip() for line in lines) if _reraises(node) else lines[0].strip()
     lines = ast.unparse(node).splitlines()
     return next(line for line in lines if not line.startswith("@")).strip()
 
@@ -334,8 +329,8 @@ def _except(node: ast.AST) -> Iterator[Change]:
             other = "ValueError" if _name(raised) == "RuntimeError" else "RuntimeError"
             arguments = raised.args if isinstance(raised, ast.Call) else []
             yield Change(Kind.EXCEPTION, ast.Raise(ast.Call(ast.Name(other), arguments, []), cause))
-        case ast.ExceptHandler(type=caught, body=body):
-            if not (len(body) == 1 and isinstance(body[0], ast.Raise) and body[0].exc is None):
+        case ast.ExceptHandler(type=caught):
+            if not _reraises(node):
                 yield Change(Kind.EXCEPTION, _with(node, body=[ast.Raise(None, None)]))
             broad = caught is None or _name(caught) == "BaseException"
             wider = ast.Name("Exception" if broad else "BaseException")
@@ -361,7 +356,11 @@ def _loop(node: ast.AST) -> Iterator[Change]:
             yield Change(Kind.LOOP, ast.Break())
         case ast.Call(func=ast.Name(id="range"), args=arguments) if arguments:
             end = 0 if len(arguments) == 1 else 1
-            for operator in (ast.Add(), ast.Sub()):
+            # One later is what the constant's own mutant is.
+            operators: list[ast.operator] = (
+                [ast.Sub()] if isinstance(arguments[end], ast.Constant) else [ast.Add(), ast.Sub()]
+            )
+            for operator in operators:
                 moved: list[ast.expr] = [*arguments]
                 moved[end] = ast.BinOp(arguments[end], operator, ast.Constant(1))
                 yield Change(Kind.LOOP, ast.Call(node.func, moved, []))
@@ -416,6 +415,11 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
 def _not(test: ast.expr) -> ast.expr:
     """Return the opposite of a condition."""
     return ast.UnaryOp(ast.Not(), test)
+
+
+def _reraises(handler: ast.ExceptHandler) -> bool:
+    """Whether an except clause does no more than raise again what it has caught."""
+    return len(handler.body) == 1 and isinstance(handler.body[0], ast.Raise) and handler.body[0].exc is None
 
 
 def _plain(test: ast.expr) -> bool:
