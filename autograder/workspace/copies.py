@@ -271,7 +271,7 @@ def _take_start_page(course: Course) -> Path | None:
 def _sources(content: bytes) -> set[str]:
     """Return the texts of a notebook's cells; the whole of something that isn't a notebook."""
     try:
-        return {cell.source.strip() for cell in files.parse_notebook(content, Path(), "")}
+        return {cell.source.strip() for cell in files.parse_notebook(content, Path(), "").cells}
     except CourseError:
         return {content.decode(errors="replace")}
 

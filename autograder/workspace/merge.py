@@ -287,9 +287,11 @@ def _nbgrader(cell: NotebookNode) -> dict[str, Any]:
 
 def _is_as_released(cell: NotebookNode) -> bool:
     """Return whether nbgrader's checksum says that nobody has changed the cell since it was released."""
+    if "checksum" not in _nbgrader(cell):
+        return False
     from nbgrader.utils import compute_checksum  # takes a second, which `take` can do without
 
     try:
         return bool(compute_checksum(cell) == _nbgrader(cell)["checksum"])
     except (KeyError, TypeError, ValueError):
-        return False  # no metadata of nbgrader's, or some that it doesn't understand
+        return False  # metadata that nbgrader doesn't understand
