@@ -1,0 +1,57 @@
+"""The book's execution cache: what pages have shown when they ran, by the code that ran."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from jupyter_cache import get_cache  # type: ignore[import-untyped]
+from jupyter_cache.base import CacheBundleIn  # type: ignore[import-untyped]
+from nbformat import NotebookNode
+
+import autograder
+from autograder.course import Course
+
+STAMP = "made-with"
+
+
+def prepare(course: Course) -> None:
+    """Make the cache. One that other software has filled is emptied: its keys are the cells of the pages alone."""
+    folder = _folder(course)
+    stamp = folder / STAMP
+    current = software(course)
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != current:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        stamp.write_text(current, encoding="utf-8")
+
+
+def holds(course: Course, page: NotebookNode) -> bool:
+    """Return whether the cache has what this page shows."""
+    try:
+        get_cache(_folder(course)).match_cache_notebook(page)
+    except KeyError:
+        return False
+    return True
+
+
+def put(course: Course, page: NotebookNode, path: Path, seconds: float) -> None:
+    """Keep an executed page, which is the file `path` and took `seconds` to run."""
+    bundle = CacheBundleIn(page, str(path), data={"execution_seconds": seconds})
+    get_cache(_folder(course)).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def software(course: Course) -> str:
+    """Return what stands for the software that pages run on: Python, the pinned packages, this package."""
+    digest = hashlib.sha256(sys.version.encode())
+    digest.update((course.root / "requirements.txt").read_bytes())
+    for path in sorted(Path(autograder.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _folder(course: Course) -> Path:
+    """Return the folder of the cache; Jupyter Book looks for it there."""
+    return course.book / "_build" / ".jupyter_cache"
