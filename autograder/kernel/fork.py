@@ -131,7 +131,7 @@ def _run(call: Callable[[], T], pipe: int, parent: int) -> NoReturn:
     try:
         os.setsid()
         _die_with(parent)
-        _settle()
+        settle()
         try:
             answer = json.dumps({"value": call()})
         except BaseException:
@@ -152,8 +152,8 @@ def _die_with(parent: int) -> None:
             os._exit(1)
 
 
-def _settle() -> None:
-    """In the child: leave behind what belongs to the parent."""
+def settle() -> None:
+    """In a forked child: leave behind what belongs to the parent (signal handlers, event loop, random state)."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):

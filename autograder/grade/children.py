@@ -1,0 +1,218 @@
+"""Starts the processes that run notebooks: forks of a warm one where the system can fork, new ones elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol
+
+from autograder.grade.child import serve_alone
+
+# More than any notebook shows that somebody will read; in bytes, for one cell.
+MAX_ANSWER = 64_000_000
+
+
+class ChildDiedError(Exception):
+    """A child ended before it had answered."""
+
+
+class ChildTimeoutError(Exception):
+    """A child hasn't answered in time."""
+
+
+class Child(Protocol):
+    """A process that runs one notebook."""
+
+    connection: Connection
+
+    def interrupt(self) -> bool:
+        """Interrupt what it runs, as Ctrl-C does; return whether that is possible."""
+
+    def dead(self) -> list[Any]:
+        """Return what becomes ready when it dies, for `multiprocessing.connection.wait`."""
+
+    def end(self) -> None:
+        """Kill it with everything that it started, and wait until it is dead."""
+
+
+class Launcher(Protocol):
+    """Starts children; threads may share it."""
+
+    def start(self) -> Child:
+        """Start a child."""
+
+    def close(self) -> None:
+        """End what the launcher keeps."""
+
+
+def launcher() -> Launcher:
+    """Return the launcher for this system."""
+    return Forking() if hasattr(os, "fork") else Spawning()
+
+
+def order(child: Child, folder: str, cells: list[str]) -> None:
+    """Tell a child what to run where. Raises ChildDiedError where it is dead."""
+    try:
+        child.connection.send_bytes(json.dumps({"folder": folder, "cells": cells}).encode())
+    except OSError as error:
+        raise ChildDiedError from error
+
+
+def answer(child: Child, seconds: float) -> Mapping[str, Any]:
+    """Return a child's next answer. What it holds is not to be trusted: code of the submission runs beside it.
+
+    Raises ChildTimeoutError where none comes in time, ChildDiedError where none will come.
+    """
+    ready = wait([child.connection, *child.dead()], seconds)
+    if not ready:
+        raise ChildTimeoutError
+    # Dead or not: what it said before counts.
+    if child.connection not in ready and not child.connection.poll():
+        raise ChildDiedError
+    try:
+        said = json.loads(child.connection.recv_bytes(MAX_ANSWER))
+    except (OSError, EOFError, ValueError, RecursionError) as error:
+        raise ChildDiedError from error
+    if not isinstance(said, dict):
+        raise ChildDiedError
+    return said
+
+
+class Forking:
+    """Forks children from one warm process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._template: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._closed = False
+
+    def start(self) -> ForkedChild:
+        """Fork a child; the template is started first where it isn't there yet, or no more."""
+        ours, theirs = multiprocessing.Pipe()
+        line, far_line = socket.socketpair()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the launcher is closed")
+            try:
+                self._send(theirs.fileno(), far_line.fileno())
+            except OSError:  # somebody has ended the template
+                self._stop()
+                self._send(theirs.fileno(), far_line.fileno())
+        theirs.close()
+        far_line.close()
+        return ForkedChild(ours, line)
+
+    def close(self) -> None:
+        """End the template."""
+        with self._lock:
+            self._closed = True
+            self._stop()
+
+    def _send(self, *descriptors: int) -> None:
+        """Give the template the two descriptors of a new child."""
+        if self._control is None:
+            self._control, far = socket.socketpair()
+            command = [sys.executable, "-m", "autograder.grade.template", str(far.fileno())]
+            self._template = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[far.fileno()], env=_environment()
+            )
+            far.close()
+        socket.send_fds(self._control, [b"+"], list(descriptors))
+
+    def _stop(self) -> None:
+        """Close the control socket, at which the template kills its children and ends."""
+        if self._control:
+            self._control.close()
+            self._control = None
+        if self._template:
+            self._template.wait()
+            self._template = None
+
+
+class ForkedChild:
+    """A child of the template."""
+
+    def __init__(self, connection: Connection, line: socket.socket) -> None:
+        self.connection = connection
+        self._line = line
+
+    def interrupt(self) -> bool:
+        """Send SIGINT."""
+        with contextlib.suppress(OSError):
+            self._line.sendall(b"i")
+        return True
+
+    def dead(self) -> list[socket.socket]:
+        """Return the line, which the template closes."""
+        return [self._line]
+
+    def end(self) -> None:
+        """End the line, and wait until the template has closed it too."""
+        with contextlib.suppress(OSError):
+            self._line.shutdown(socket.SHUT_WR)
+            while self._line.recv(1):
+                pass
+        self._line.close()
+        self.connection.close()
+
+
+class Spawning:
+    """Starts each child as a new process."""
+
+    def start(self) -> SpawnedChild:
+        """Start a child."""
+        return SpawnedChild()
+
+    def close(self) -> None:
+        """Do nothing: nothing is kept."""
+
+
+class SpawnedChild:
+    """A process of its own. It can't be interrupted on Windows, so it isn't anywhere."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=serve_alone, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def interrupt(self) -> bool:
+        """Return False."""
+        return False
+
+    def dead(self) -> list[int]:
+        """Return what multiprocessing says."""
+        return [self._process.sentinel]
+
+    def end(self) -> None:
+        """Kill the process."""
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self.connection.close()
+
+
+@contextlib.contextmanager
+def started(launcher: Launcher) -> Iterator[Child]:
+    """Start a child that is dead when the block ends."""
+    child = launcher.start()
+    try:
+        yield child
+    finally:
+        child.end()
+
+
+def _environment() -> dict[str, str]:
+    """Return what notebooks get of this process's environment: nothing that is secret."""
+    kept = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"NBGRADER_EXECUTION": "autograde"}

@@ -1,0 +1,168 @@
+"""Finds what was handed in: a learner's own notebooks, or a class in nbgrader's student/assignment/notebook layout."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from autograder.course import Course, CourseError
+from autograder.grade.model import Job, Master, Submission
+from autograder.grade.read import MAX_BYTES
+
+TIMESTAMP = "timestamp.txt"
+# All the files beside a notebook together.
+MAX_FILES = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """Something in a class's folder that belongs to no lesson, by path, and why."""
+
+    student: str
+    path: str
+    why: str
+
+
+@dataclass(slots=True)
+class Collected:
+    """The jobs, and what a person has to look at instead."""
+
+    jobs: list[Job] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
+
+
+def collect_own(course: Course, masters: Mapping[str, Master]) -> list[Job]:
+    """Return a job for each of the learner's own notebooks: in `work/` where that exists, else in `notebooks/`.
+
+    Raises CourseError where there is none.
+    """
+    folder = course.work if course.work.is_dir() else course.notebooks
+    jobs = []
+    for lesson, master in masters.items():
+        path = folder / f"{lesson}.ipynb"
+        if path.is_file():
+            # Links are the learner's own here.
+            content = path.read_bytes()
+            jobs.append(Job(Submission("", lesson, content, _beside(path.parent)[0]), master))
+    if not jobs:
+        wanted = ", ".join(f"{lesson}.ipynb" for lesson in masters)
+        raise CourseError(f"{folder.relative_to(course.root)}/ has none of {wanted}: run `make lab` to get them")
+    return jobs
+
+
+def collect_class(folder: Path, masters: Mapping[str, Master]) -> Collected:
+    """Return a job for each lesson of each section that a student has handed in something of.
+
+    Raises CourseError where `folder` isn't a folder, or has no student's folder.
+    """
+    if not folder.is_dir():
+        raise CourseError(f"{folder} is not a folder: name the one that holds a folder for each student")
+    students = sorted(entry.name for entry in os.scandir(folder) if _is_real_folder(entry))
+    if not students:
+        raise CourseError(f"{folder} has no folder in it: the layout is STUDENT/SECTION/LESSON.ipynb")
+    sections: dict[str, list[Master]] = {}
+    for master in masters.values():
+        sections.setdefault(master.section, []).append(master)
+    collected = Collected()
+    for student in students:
+        _collect_student(folder / student, sections, collected)
+    return collected
+
+
+def _collect_student(folder: Path, sections: Mapping[str, Sequence[Master]], collected: Collected) -> None:
+    """Add what one student has handed in."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name.startswith("."):
+            continue
+        if _is_real_folder(entry) and entry.name in sections:
+            _collect_section(folder.name, folder / entry.name, sections[entry.name], collected)
+        elif entry.is_dir() or entry.name.endswith(".ipynb"):
+            why = f"it is none of the sections {', '.join(sections)}"
+            collected.strays.append(Stray(folder.name, entry.name, why))
+
+
+def _collect_section(student: str, folder: Path, masters: Sequence[Master], collected: Collected) -> None:
+    """Add the lessons of one section."""
+    files, doubts = _beside(folder)
+    timestamp, odd = _timestamp(files.pop(TIMESTAMP, b"").decode(errors="replace").strip())
+    doubts += odd
+    for master in masters:
+        content, problems = _content(folder / f"{master.notebook}.ipynb")
+        submission = Submission(student, master.lesson, content, files, timestamp, (*doubts, *problems))
+        collected.jobs.append(Job(submission, master))
+    known = {f"{master.notebook}.ipynb" for master in masters}
+    for path in sorted(folder.glob("*.ipynb")):
+        if path.name not in known:
+            why = f"it is none of the lessons {', '.join(sorted(known))}"
+            collected.strays.append(Stray(student, f"{folder.name}/{path.name}", why))
+
+
+def _timestamp(text: str) -> tuple[datetime | None, list[str]]:
+    """Return the time (UTC) that a text says, as nbgrader reads it, and why a person has to look at it."""
+    from nbgrader.utils import parse_utc  # a learner who marks their own needn't wait for nbgrader
+
+    if not text:
+        return None, []
+    try:
+        return parse_utc(text), []
+    except (ValueError, OverflowError):
+        return None, [f"{TIMESTAMP} holds no time: {text[:40]!r}"]
+
+
+def _content(path: Path) -> tuple[bytes | None, tuple[str, ...]]:
+    """Return a notebook's content, and why a person has to look at it; nothing for one that isn't there."""
+    try:
+        return _read(path, MAX_BYTES + 1), ()  # one more, so that reading it as a notebook says that it is too large
+    except FileNotFoundError:
+        return None, ()
+    except OSError as error:
+        return None, (f"{path.name} could not be read: {error.strerror or error}",)
+
+
+def _read(path: Path, most: int) -> bytes:
+    """Return at most `most` bytes of a regular file; raises OSError for anything else, links among it."""
+    # Without O_NONBLOCK, opening a named pipe waits for ever.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if path.is_symlink():
+        raise OSError("it is a link")
+    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - opened by descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is not a file")
+        return file.read(most)
+
+
+def _beside(folder: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Return the files beside a section's notebooks by path, and what was left out."""
+    files: dict[str, bytes] = {}
+    left_out = []
+    room = MAX_FILES
+    for path in _regular(folder):
+        try:
+            content = _read(path, room + 1)
+        except OSError:
+            continue
+        if len(content) > room:
+            left_out.append(f"the files beside its notebooks have more than {MAX_FILES:,} bytes: not all are there")
+            break
+        room -= len(content)
+        files[path.relative_to(folder).as_posix()] = content
+    return files, left_out
+
+
+def _regular(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that aren't notebooks, without following a link."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not name.startswith(".") and path.suffix != ".ipynb" and not path.is_symlink():
+                yield path
+
+
+def _is_real_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder itself, no link to one, and not hidden."""
+    return entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")

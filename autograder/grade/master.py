@@ -1,0 +1,72 @@
+"""The masters: what submissions are graded by, read from the instructor's notebooks in `solutions/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from autograder.course import Course, CourseError
+from autograder.grade.model import Master, MasterCell
+
+
+def load_masters(course: Course, lessons: Iterable[str]) -> dict[str, Master]:
+    """Read the masters of the lessons with these ids.
+
+    Raises CourseError where `solutions/` lacks one.
+    """
+    return {lesson: _load(course, lesson) for lesson in lessons}
+
+
+def _load(course: Course, lesson: str) -> Master:
+    """Read one lesson's master."""
+    path = course.solutions / f"{lesson}.ipynb"
+    if not path.is_file():
+        raise CourseError(f"{path.relative_to(course.root)} is missing: run `course build` first")
+    notebook = nbformat.read(path, as_version=4)
+    headings = [cell.source.splitlines()[0].lstrip("# ") for cell in notebook.cells if cell.cell_type == "markdown"]
+    return Master(
+        lesson=lesson,
+        title=headings[0] if headings else lesson,
+        cells={cell.grade_id: cell for cell in map(_cell, notebook.cells) if cell.grade_id},
+        headings={
+            cell.id.removeprefix("exercise-"): _heading(cell)
+            for cell in notebook.cells
+            if cell.id.startswith("exercise-")
+        },
+        metadata={name: notebook.metadata[name] for name in ("kernelspec", "language_info", "autograder")},
+        files=_beside(path),
+    )
+
+
+def _cell(cell: NotebookNode) -> MasterCell:
+    """Return a cell of the notebook with what nbgrader says of it."""
+    given = cell.metadata.get("nbgrader", {})
+    return MasterCell(
+        cell_id=cell.id,
+        grade_id=given.get("grade_id", ""),
+        cell_type=cell.cell_type,
+        source=cell.source,
+        metadata=given,
+        grade=given.get("grade", False),
+        solution=given.get("solution", False),
+        # As nbgrader sees it: tests can't be edited, answers can.
+        locked=not given.get("solution", False) and (given.get("grade", False) or given.get("locked", False)),
+        points=float(given.get("points", 0)),
+    )
+
+
+def _heading(cell: NotebookNode) -> str:
+    """Return an exercise's title without the word that says that it is one."""
+    return str(cell.source.splitlines()[0].lstrip("# ").removeprefix("Exercise:").strip())
+
+
+def _beside(path: Path) -> dict[str, bytes]:
+    """Return the files that a section's notebooks use, by path relative to their folder."""
+    return {
+        str(file.relative_to(path.parent)): file.read_bytes()
+        for file in sorted(path.parent.rglob("*"))
+        if file.is_file() and file.suffix != ".ipynb" and ".ipynb_checkpoints" not in file.parts
+    }

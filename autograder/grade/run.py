@@ -1,0 +1,100 @@
+"""Runs a notebook's cells so that a fault of one costs that one only."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from autograder.grade.children import Child, ChildDiedError, ChildTimeoutError, Launcher, answer, order, started
+from autograder.grade.model import CellRun, Limits
+from autograder.grade.outputs import clean
+
+DIED = "it ended the process that runs the notebook (a crash, os._exit, or too much memory)"
+EXITED = "it ended the kernel with exit()"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One code cell to run; `test` says that nothing after it can depend on it."""
+
+    source: str
+    test: bool = False
+
+
+def run_cells(
+    steps: Sequence[Step], launcher: Launcher, limits: Limits, files: Mapping[str, bytes] | None = None
+) -> list[CellRun]:
+    """Run the cells in order in one process, in a folder of its own with `files`; return what became of each.
+
+    A cell that takes longer than its limit is interrupted. Where that doesn't help, or the process ends, another one
+    takes its place: the cells before are run again there without the culprit, and their first results stand.
+    """
+    runs: dict[int, CellRun] = {}
+    culprits: set[int] = set()
+    while len(runs) < len(steps):
+        begin = len(runs)
+        replayed = [
+            index for index in range(begin) if not (steps[index].test or runs[index].fault or index in culprits)
+        ]
+        todo = [*replayed, *range(begin, len(steps))]
+        with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as folder:
+            _lay_out(Path(folder), files or {})
+            with started(launcher) as child:
+                culprit = _run_in(child, folder, steps, todo, runs, limits)
+        if culprit is not None:
+            culprits.add(culprit)
+    return [runs[index] for index in range(len(steps))]
+
+
+def _run_in(
+    child: Child, folder: str, steps: Sequence[Step], todo: Sequence[int], runs: dict[int, CellRun], limits: Limits
+) -> int | None:
+    """Run the cells `todo` in a child, adding to `runs`; return the cell that it could not go on after, if any."""
+    try:
+        answer(child, limits.start)
+        order(child, folder, [steps[index].source for index in todo])
+    except (ChildDiedError, ChildTimeoutError) as error:
+        raise RuntimeError("no process could be started to run a notebook in") from error
+    for index in todo:
+        run, usable = _next(child, limits)
+        runs.setdefault(index, run)
+        if not usable:
+            return index
+    return None
+
+
+def _next(child: Child, limits: Limits) -> tuple[CellRun, bool]:
+    """Return what became of the cell that a child is running, and whether the child can go on."""
+    fault = ""
+    try:
+        try:
+            said = answer(child, limits.cell)
+        except ChildTimeoutError:
+            fault = f"it took more than {limits.cell:g} seconds"
+            if not child.interrupt():
+                return CellRun([], fault=fault), False
+            said = answer(child, limits.grace)
+    except ChildTimeoutError:
+        return CellRun([], fault=f"{fault}, and could not be interrupted"), False
+    except ChildDiedError:
+        return CellRun([], fault=fault or DIED), False
+    if said.get("exited"):
+        return CellRun(clean(said.get("outputs")), _count(said), fault or EXITED), False
+    return CellRun(clean(said.get("outputs")), _count(said), fault), True
+
+
+def _count(said: Mapping[str, Any]) -> int | None:
+    """Return the execution count that a child tells."""
+    count = said.get("execution_count")
+    return count if isinstance(count, int) else None
+
+
+def _lay_out(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files that a notebook finds beside it."""
+    for name, content in files.items():
+        target = folder.joinpath(*PurePosixPath(name).parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)

@@ -1,0 +1,128 @@
+"""The one writer: puts results into nbgrader's gradebook and its folder of executed notebooks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+from nbgrader.api import Gradebook, SubmittedNotebook
+from nbgrader.preprocessors import AssignLatePenalties
+from nbgrader.utils import compute_checksum, is_solution
+from sqlalchemy.orm import scoped_session, sessionmaker
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
+
+from autograder.course import Course
+from autograder.grade.files import write
+from autograder.grade.model import Places, Result, Saved
+from autograder.lesson.release import generate_assignments
+
+SETTINGS = "nbgrader_config.py"
+
+
+class Store:
+    """The gradebook of a class, open for writing."""
+
+    def __init__(self, course: Course, sections: Collection[str]) -> None:
+        """Open the gradebook, filled with the tests and points of these sections' masters.
+
+        Raises CourseError where nbgrader refuses: where tests were added or removed after submissions were graded.
+        """
+        self._places = Places(course.grading)
+        course.grading.mkdir(exist_ok=True)
+        _fill(course, sections, self._places.gradebook)
+        self._gradebook = Gradebook(f"sqlite:///{self._places.gradebook}")
+        self._penalties = AssignLatePenalties(config=_settings(course), log=logging.getLogger("autograder.grade"))
+        self._penalties.init_plugin()
+
+    def close(self) -> None:
+        """Close the gradebook."""
+        self._gradebook.close()
+
+    def save(self, result: Result) -> Saved:
+        """Write one result, in one transaction; return what then stands in the gradebook.
+
+        What a person has given (points, comments, an extension) stays as it is.
+        """
+        section, _, notebook = result.lesson.partition("/")
+        if result.notebook:
+            path = self._places.autograded / result.student / f"{result.lesson}.ipynb"
+            write(path, nbformat.writes(result.notebook).encode())
+        with _transaction(self._gradebook) as gradebook:
+            gradebook.update_or_create_student(result.student)
+            timestamp = {"timestamp": result.timestamp} if result.timestamp else {}
+            gradebook.update_or_create_submission(section, result.student, **timestamp)
+            submitted = gradebook.find_submission_notebook(notebook, section, result.student)
+            _save_scores(submitted, result)
+            _save_comments(gradebook, submitted, result)
+            gradebook.db.flush()
+            gradebook.db.refresh(submitted)
+            penalty = self._save_penalty(submitted, result.student)
+            return Saved(float(submitted.score), penalty)
+
+    def _save_penalty(self, submitted: SubmittedNotebook, student: str) -> float:
+        """Write and return what nbgrader's plugin takes off for being late."""
+        late = submitted.assignment.total_seconds_late
+        penalty = None
+        if late > 0:
+            penalty = self._penalties.plugin_inst.late_submission_penalty(student, submitted.score, late)
+        if penalty is not None:
+            penalty = min(max(penalty, 0), submitted.score)
+        submitted.late_submission_penalty = penalty
+        return float(penalty or 0)
+
+
+def _save_scores(submitted: SubmittedNotebook, result: Result) -> None:
+    """Write the points, as nbgrader's SaveAutoGrades does."""
+    grades = {grade.name: grade for grade in submitted.grades}
+    for score in result.scores:
+        grade = grades[score.grade_id]
+        grade.auto_score = score.points
+        grade.needs_manual_grade = score.points is None or grade.manual_score is not None
+
+
+def _save_comments(gradebook: Gradebook, submitted: SubmittedNotebook, result: Result) -> None:
+    """Write which answers are as they were given out, as nbgrader's SaveAutoGrades does."""
+    answers = {}
+    for cell in result.notebook.cells if result.notebook else ():
+        if is_solution(cell):
+            answers[cell.metadata.nbgrader.grade_id] = compute_checksum(cell)
+    stubs = {cell.name: cell.checksum for cell in submitted.notebook.source_cells}
+    for comment in submitted.comments:
+        blank = comment.name not in answers or answers[comment.name] == stubs[comment.name]
+        comment.auto_comment = "No response." if blank else None
+
+
+@contextmanager
+def _transaction(gradebook: Gradebook) -> Iterator[Gradebook]:
+    """Make everything that is done to the gradebook in this block one transaction, whatever it commits itself."""
+    outside = gradebook.db
+    with gradebook.engine.begin() as connection:
+        session = sessionmaker(bind=connection, autoflush=False, join_transaction_mode="rollback_only")
+        gradebook.db = scoped_session(session)
+        try:
+            yield gradebook
+            gradebook.db.flush()
+        finally:
+            gradebook.db.remove()
+            gradebook.db = outside
+
+
+def _fill(course: Course, sections: Collection[str], database: Path) -> None:
+    """Write the masters into the gradebook by nbgrader's own release step."""
+    with tempfile.TemporaryDirectory(prefix="masters-") as folder:
+        root = Path(os.path.realpath(folder))
+        for section in sections:
+            shutil.copytree(course.solutions / section, root / "solutions" / section)
+        generate_assignments(root, sections, database)
+
+
+def _settings(course: Course) -> Config:
+    """Return the course's settings for nbgrader."""
+    return PyFileConfigLoader(SETTINGS, path=str(course.root)).load_config()

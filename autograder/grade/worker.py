@@ -1,0 +1,106 @@
+"""A worker: grades one job. It holds no database and may run anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nbformat import NotebookNode, from_dict
+from nbformat.v4 import new_notebook
+
+from autograder.grade.children import Launcher
+from autograder.grade.match import Plan, PlannedCell, plan
+from autograder.grade.model import CellRun, Job, Limits, Master, Result, Score
+from autograder.grade.read import UnreadableError, read_notebook
+from autograder.grade.run import Step, run_cells
+from autograder.grade.score import score
+
+
+def grade(job: Job, launcher: Launcher, limits: Limits) -> Result:
+    """Run a submission with the master's tests and return its scores, and why."""
+    try:
+        return _grade(job, launcher, limits)
+    except Exception as error:  # a defect of the grader: the others are marked all the same
+        return _nothing(job, "not graded", f"the grader failed on it: {type(error).__name__}: {error}")
+
+
+def _grade(job: Job, launcher: Launcher, limits: Limits) -> Result:
+    """Do so, where nothing unforeseen happens."""
+    submission, master = job.submission, job.master
+    if submission.content is None:
+        return _nothing(job, "not handed in")
+    try:
+        planned = plan(master, read_notebook(submission.content))
+    except UnreadableError as error:
+        return _nothing(job, f"not a notebook: {error}", f"its file could not be read as a notebook: {error}")
+    code = [cell for cell in planned.cells if cell.cell_type == "code"]
+    steps = [Step(cell.source, test=bool(cell.master and cell.master.exercise)) for cell in code]
+    runs = run_cells(steps, launcher, limits, {**submission.files, **master.files})
+    by_grade_id = {cell.master.grade_id: run for cell, run in zip(code, runs, strict=True) if cell.master}
+    return Result(
+        student=submission.student,
+        lesson=submission.lesson,
+        timestamp=submission.timestamp,
+        scores=tuple(score(cell, by_grade_id.get(cell.grade_id)) for cell in master.graded),
+        notebook=_executed(planned, runs, master),
+        remarks=(*planned.remarks, *_faults(code, runs)),
+        doubts=(*submission.doubts, *planned.doubts),
+    )
+
+
+def _nothing(job: Job, why: str, *doubts: str) -> Result:
+    """Return the result of a submission of which nothing can be run."""
+    return Result(
+        student=job.submission.student,
+        lesson=job.submission.lesson,
+        timestamp=job.submission.timestamp,
+        scores=tuple(Score(cell.grade_id, cell.exercise, 0, cell.points, why) for cell in job.master.graded),
+        notebook=None,
+        doubts=(*job.submission.doubts, *doubts),
+    )
+
+
+def _faults(code: Sequence[PlannedCell], runs: Sequence[CellRun]) -> list[str]:
+    """Return a sentence for each cell that went wrong as a whole."""
+    return [
+        f"{_named(cell, number)}: {run.fault}"
+        for number, (cell, run) in enumerate(zip(code, runs, strict=True), start=1)
+        if run.fault
+    ]
+
+
+def _named(cell: PlannedCell, number: int) -> str:
+    """Return how people find a cell."""
+    return f"the cell {cell.master.grade_id}" if cell.master else f"code cell {number}"
+
+
+def _executed(planned: Plan, runs: Sequence[CellRun], master: Master) -> NotebookNode:
+    """Return the notebook with what its cells showed, and the master's metadata alone."""
+    rest = iter(runs)
+    cells = [
+        _cell(cell, index, next(rest) if cell.cell_type == "code" else None) for index, cell in enumerate(planned.cells)
+    ]
+    notebook: NotebookNode = new_notebook(cells=cells, metadata=from_dict(dict(master.metadata)))
+    return notebook
+
+
+def _cell(cell: PlannedCell, index: int, run: CellRun | None) -> NotebookNode:
+    """Return one cell of the executed notebook."""
+    metadata: Mapping[str, object] = {"nbgrader": dict(cell.master.metadata)} if cell.master else {}
+    made: dict[str, object] = {
+        "cell_type": cell.cell_type,
+        "id": cell.master.cell_id if cell.master else f"own-{index}",
+        "metadata": metadata,
+        "source": cell.source,
+    }
+    if run:
+        made |= {"outputs": [*run.outputs, *_told(run)], "execution_count": run.execution_count}
+    return from_dict(made)
+
+
+def _told(run: CellRun) -> list[NotebookNode]:
+    """Return a fault as an output, for whoever reads the notebook."""
+    if not run.fault:
+        return []
+    return [
+        from_dict({"output_type": "error", "ename": "Fault", "evalue": run.fault, "traceback": [f"Fault: {run.fault}"]})
+    ]
