@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_client.session import Session as WireSession
-from nbformat import NotebookNode
-from nbformat.v4 import output_from_msg
+
+# One output in nbformat's form. It is a plain dict, since nbformat takes a second to import; `nbformat.from_dict`
+# makes a node of it.
+Output = dict[str, Any]
 
 
 class Recorder:
     """The outputs of the running cell, and the displays of all cells that can still be updated."""
 
     def __init__(self) -> None:
-        self.outputs: list[NotebookNode] = []
+        self.outputs: list[Output] = []
         self.captures: list[Capture] = []
-        self._displays: dict[str, list[NotebookNode]] = {}
+        self._displays: dict[str, list[Output]] = {}
         self._clear_before_next = False
 
     def start_cell(self) -> None:
@@ -50,7 +52,7 @@ class Recorder:
         """Append one output, and remember it under its display id where it has one."""
         if self._clear_before_next:
             self._clear(wait=False)
-        output = output_from_msg({"header": {"msg_type": message}, "content": content})
+        output = {"output_type": message, **{key: value for key, value in content.items() if key != "transient"}}
         self.outputs.append(output)
         display = (content.get("transient") or {}).get("display_id")
         if display:

@@ -18,10 +18,9 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from IPython.core.profiledir import ProfileDir
-from nbformat import NotebookNode
 from traitlets.config import Config
 
-from autograder.kernel.record import Capture, Recorder, Stream, Wire
+from autograder.kernel.record import Capture, Output, Recorder, Stream, Wire
 
 # Turns that tasks get after a cell, as in a kernel, which goes on to wait for its next message.
 TURNS_BETWEEN_CELLS = 3
@@ -31,7 +30,7 @@ TURNS_BETWEEN_CELLS = 3
 class CellResult:
     """What a cell showed, in nbformat's form; `ok` is False where it ended in an error."""
 
-    outputs: list[NotebookNode]
+    outputs: list[Output]
     ok: bool
     execution_count: int
 

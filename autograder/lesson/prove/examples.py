@@ -7,9 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nbformat import NotebookNode
-
-from autograder.kernel import Session
+from autograder.kernel import Output, Session
 
 BLOCK = re.compile(r"^```(?:python|pycon)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -41,8 +39,10 @@ def examples_in(prompt: str) -> list[Example]:
 
 def run_example(session: Session, example: Example) -> str | None:
     """Run one example; return what is wrong with it in words, None where it comes out as it says."""
+    formatter = session.shell.display_formatter
+    assert formatter is not None
     # As in Python's own prompt: repr, not IPython's layout of it.
-    session.shell.run_line_magic("config", "PlainTextFormatter.pprint = False")
+    formatter.formatters["text/plain"].pprint = False
     result = session.run(example.source)
     got, error = _got(result.outputs)
     checker = doctest.OutputChecker()
@@ -69,7 +69,7 @@ def _short(error: str) -> str:
     return f"{kind.rpartition('.')[2]}{colon}{text}"
 
 
-def _got(outputs: Sequence[NotebookNode]) -> tuple[str, str | None]:
+def _got(outputs: Sequence[Output]) -> tuple[str, str | None]:
     """Return what a cell printed and came to, and the error that it ended in."""
     text, error = "", None
     for output in outputs:

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from autograder.kernel import CellResult, Ending, Outcome, Session, fork_each
 from autograder.lesson.mutate import Mutant, mutants
@@ -29,6 +29,8 @@ from autograder.lesson.prove.waivers import waivers_in
 from autograder.lesson.source import SOLUTION_BEGIN, SOLUTION_END, Cell, Exercise, Lesson, Role, tests_in
 from autograder.notebook.report import MIME_TYPE
 from autograder.notebook.runner import run_tests
+
+T = TypeVar("T")
 
 CELL_LIMIT = 60  # seconds that a cell may take
 ANSWER_LIMIT = 120.0  # seconds for one answer with its checks
@@ -79,6 +81,7 @@ class Trial:
     mutate: bool
     cores: int
     session: Session
+    forks: Path
     failures: list[Failure] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
 
@@ -101,12 +104,11 @@ def run_trial(lesson_id: str, lesson: Lesson, *, mutate: bool, cores: int) -> tu
     atexit._clear()
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     with tempfile.TemporaryDirectory(prefix="lesson-") as folder:
-        here, temporary = Path(folder, "here"), Path(folder, "tmp")
-        here.mkdir()
-        temporary.mkdir()
-        os.chdir(here)
-        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
-        trial = Trial(lesson_id, lesson, mutate, cores, Session())
+        here, temporary, forks = (Path(folder, name) for name in ("here", "tmp", "forks"))
+        for path in (here, temporary, forks):
+            path.mkdir()
+        _move(here, temporary)
+        trial = Trial(lesson_id, lesson, mutate, cores, Session(), forks)
         _load(trial.session)
         if _pass(trial, first=True):
             _pass(trial, first=False)
@@ -114,6 +116,22 @@ def run_trial(lesson_id: str, lesson: Lesson, *, mutate: bool, cores: int) -> tu
         _find_left_behind(trial, here, temporary)
         os.chdir("/")
     return trial.failures, trial.tally
+
+
+def _move(here: Path, temporary: Path) -> None:
+    """Make these this process's working directory and its place for temporary files."""
+    os.chdir(here)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+
+
+def _fork_each(trial: Trial, calls: Sequence[Callable[[], T]], limit: float) -> list[Outcome[T]]:
+    """Run each call in a fork of the session; what those that are killed leave behind isn't looked at."""
+
+    def moved(call: Callable[[], T]) -> T:
+        _move(trial.forks, trial.forks)
+        return call()
+
+    return list(fork_each([partial(moved, call) for call in calls], limit, trial.cores))
 
 
 def stub_of(exercise: Exercise) -> str:
@@ -176,7 +194,7 @@ def _try_answers(trial: Trial, exercise: Exercise) -> None:
     others = [*exercise.rights, *exercise.wrongs]
     sources = [*(cell.source for cell in others), stub_of(exercise)]
     calls = [partial(_attempt, trial, exercise, source) for source in sources]
-    outcomes = list(fork_each(calls, ANSWER_LIMIT, trial.cores))
+    outcomes = _fork_each(trial, calls, ANSWER_LIMIT)
     for cell, outcome in zip(others, outcomes[:-1], strict=True):
         judge = _judge_right if cell.role is Role.RIGHT else _judge_wrong
         judge(trial, cell, outcome)
@@ -206,6 +224,9 @@ def _judge_wrong(trial: Trial, cell: Cell, outcome: Outcome[dict[str, Any]]) -> 
     failed = [test for test, how in attempt.outcomes.items() if how not in ("passed", "skipped")]
     if attempt.error:
         trial.fail(cell, Point.WRONGS_FAIL, f"this wrong answer ends in {attempt.error}", "make it a program that runs")
+    elif wanted not in {test.partition("[")[0] for test in attempt.outcomes}:
+        remedy = f"run it by hand: {wanted} must end within {CELL_LIMIT} s, and its cell must run up to it"
+        trial.fail(cell, Point.WRONGS_FAIL, f"with this wrong answer {wanted} comes to no result", remedy)
     elif wanted not in {test.partition("[")[0] for test in failed}:
         others = f"; it fails {', '.join(failed)}" if failed else " and every other test"
         remedy = f"sharpen {wanted}, or name the test in fails=… that finds this misconception"
@@ -275,7 +296,7 @@ def _try_examples(trial: Trial, exercise: Exercise) -> None:
     def run() -> list[str | None]:
         return [run_example(trial.session, example) for example in examples]
 
-    for outcome in fork_each([run], ANSWER_LIMIT):
+    for outcome in _fork_each(trial, [run], ANSWER_LIMIT):
         for example, problem in zip(examples, outcome.value or ["ends the kernel, or never ends"], strict=False):
             if problem:
                 line = exercise.prompt.line + example.line
@@ -291,7 +312,7 @@ def _try_mutants(trial: Trial, exercise: Exercise) -> None:
     cells = [_compiled(cell) for cell in _up_to_last_test(trial.lesson, exercise)]
     # The answer itself first: it has to survive, and sets the measure of time.
     started = time.monotonic()
-    (honest,) = fork_each([partial(_survives, trial, exercise.solution.source, cells)], ANSWER_LIMIT)
+    (honest,) = _fork_each(trial, [partial(_survives, trial, exercise.solution.source, cells)], ANSWER_LIMIT)
     seconds = time.monotonic() - started
     if honest.value is not True:
         problem = f"the solution itself doesn't pass its tests, run as its mutants are: {honest.error or honest.ending}"
@@ -299,7 +320,7 @@ def _try_mutants(trial: Trial, exercise: Exercise) -> None:
         return
     limit = max(MUTANT_FLOOR, MUTANT_FACTOR * seconds)
     calls = [partial(_survives, trial, mutant.source, cells) for mutant in made]
-    outcomes = fork_each(calls, limit, trial.cores)
+    outcomes = _fork_each(trial, calls, limit)
     survivors = [mutant for mutant, outcome in zip(made, outcomes, strict=True) if outcome.value is True]
     _tally(trial, exercise, made, survivors)
 
