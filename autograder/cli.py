@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,8 +76,8 @@ def update(lesson: Lesson = None) -> None:
     """Bring lessons that have changed to their newest version, with your answers in them."""
     from autograder.workspace import update
 
-    for updated in update(find_course(), lesson):
-        _say(updated.lines)
+    lines = [line for updated in update(find_course(), lesson) for line in updated.lines]
+    _say(lines or ["your lessons are the newest already"])
 
 
 @app.command()
@@ -94,6 +95,36 @@ def build() -> None:
 
     written = build(find_course())
     _say([f"wrote {path}" for path in written] or ["solutions/ and notebooks/ are current"])
+
+
+@app.command()
+def grade(
+    lesson: Lesson = None,
+    submissions: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Mark a class: DIR/STUDENT/SECTION/LESSON.ipynb.")
+    ] = None,
+) -> None:
+    """Mark your notebooks, or a class, with the hidden tests. Exit status 1 where a person has to look."""
+    from autograder.grade.command import grade_class, grade_own
+
+    course = find_course()
+    sys.exit(grade_class(course, submissions, lesson) if submissions else grade_own(course, lesson))
+
+
+@app.command()
+def book() -> None:
+    """Build the book in book/_build/html."""
+    from autograder.book import build_book
+
+    _say([f"built {build_book(find_course())}"])
+
+
+@app.command()
+def serve_book(port: Annotated[int, typer.Option(help="The port on this machine; 0 takes a free one.")] = 8000) -> None:
+    """Show the built book at an address on this machine, until Ctrl+C."""
+    from autograder.book import serve_book
+
+    serve_book(find_course(), port)
 
 
 def _say(lines: Iterable[str]) -> None:
