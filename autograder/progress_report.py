@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from autograder.course import Course, CourseError
@@ -70,6 +71,6 @@ def _lesson(course: Course, section: Section, entry: Entry, passed: dict[str, Pa
 
 
 def _title(exercise: Exercise) -> str:
-    """Return the heading of an exercise's prompt, its name where that has none."""
-    first = exercise.prompt.source.partition("\n")[0]
-    return first.lstrip("#").strip() if first.startswith("#") else exercise.name
+    """Return what the heading of an exercise's prompt calls it; its name where there is no heading."""
+    heading = re.match(r"#+ +(?:Exercise:? +)?(?P<title>.+)", exercise.prompt.source)
+    return heading["title"] if heading else exercise.name

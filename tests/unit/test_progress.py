@@ -37,7 +37,7 @@ LESSON = """
 # # Loops
 
 # %% [markdown] exercise total topic=loops level=core minutes=5
-# ### Add them up
+# ### Exercise: Add them up
 #
 # Add the numbers.
 

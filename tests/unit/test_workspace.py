@@ -286,6 +286,13 @@ class TestMerge:
         assert (stub.id, answer.source, check.id) == ("solution-beta", "beta = 'mine'", "check-beta")
         assert result.own == 1
 
+    def test_two_cells_with_the_same_id_both_come_along(self) -> None:
+        mine = first_version()
+        insert_after(mine, "text-2", copy_of(cell_of(mine, "text-2")))
+        for number, cell in enumerate(cell for cell in mine.cells if cell.id == "text-2"):
+            cell.source = f"note {number}"
+        assert {"note 0", "note 1"} <= {cell.source for cell in merged(mine, first_version()).notebook.cells}
+
     def test_nothing_is_run_yet_in_the_new_notebook(self) -> None:
         mine = first_version()
         insert_after(mine, "check-beta", new_code_cell("1", id="own"))
