@@ -80,14 +80,16 @@ NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 METHODS = {"pop": "popleft", "popleft": "pop"}
 # Assigning a call of these defines a type, and the module's public names are for linters.
 TYPE_MAKERS = {"TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "Protocol"}
+ERROR_ENDINGS = ("Error", "Exception", "ExceptionGroup", "Warning")
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 DECLARATIONS = {"__all__", "__slots__", "__match_args__"}
 
 
 def mutants(source: str) -> list[Mutant]:
     """Return the mutants of a solution cell: of what stands between its markers, or of all where it has none.
 
-    They come in the order of the lines, without duplicates and without the cell itself. Docstrings, annotations,
-    statements that only a type checker or a linter reads, and the wording of raised errors are left as they are.
+    They come in the order of the lines, without duplicates and without the cell itself. Left as they are: docstrings,
+    annotations, statements that only a type checker or a linter reads, the wording of errors, and test functions.
     """
     tree = _parse(source)
     lines = _answer_lines(source)
@@ -186,7 +188,15 @@ def _not_behaviour(place: _Place) -> bool:
         case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
             return True
         case ast.FunctionDef() | ast.AsyncFunctionDef() as function:
-            return any(_name(decorator) == "overload" for decorator in function.decorator_list)
+            # Tests that are the answer are judged by what they notice, which is what their own check measures.
+            return function.name.startswith("test_") or any(
+                _name(decorator) == "overload" for decorator in function.decorator_list
+            )
+        case ast.Constant(value=str()) | ast.JoinedStr() if isinstance(place.parent, ast.Call):
+            return _name(place.parent).endswith(ERROR_ENDINGS)
+        case ast.Return() as last if last.value is None or _is_none(last.value):
+            # At a function's end it says what happens anyway.
+            return isinstance(place.parent, FUNCTIONS) and place.parent.body[-1] is last
         case ast.keyword(arg="slots"):
             return True
     return type(place.node).__name__ == "TypeAlias"

@@ -1,0 +1,161 @@
+"""Proves lessons: that answers pass, everything else fails, and what is promised is there.
+
+`check` is for every day: mutants only where something has changed. `prove` measures all of them and writes
+`lessons/proofs.toml`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from autograder.course import Course
+from autograder.lesson.guide import Entry, Guide, load_guide
+from autograder.lesson.prove.failure import Failure, Point
+from autograder.lesson.prove.ledger import Proof, measured_on, proof_of, read_ledger, write_ledger
+from autograder.lesson.prove.reading import read_lesson, unlisted
+from autograder.lesson.prove.tools import read_with_tools
+from autograder.lesson.prove.trial import Survivor, Tally
+from autograder.lesson.prove.worker import run_lessons
+from autograder.lesson.release import load_lessons
+
+__all__ = ["Failure", "Measured", "Point", "Survivor", "check", "prove"]
+
+TARGET = 95.0  # percent of the mutants that tests have to kill
+SAMPLE = 0.1  # of the lessons that CI measures although nothing has changed
+
+# Called with the id of each lesson that has been run.
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A lesson that has been proved: what is wrong with it, its mutants, and those of them that survive unwaived.
+
+    `proof` is None where not all mutants could be tried.
+    """
+
+    lesson: str
+    failures: list[Failure]
+    proof: Proof | None
+    survivors: list[Survivor]
+
+
+def check(
+    course: Course, names: Sequence[str] = (), *, cores: int | None = None, progress: Progress | None = None
+) -> list[Failure]:
+    """Return what is wrong with these lessons (all by default), in their order.
+
+    Mutants are measured where the ledger isn't current; with CI set, besides, for a random tenth of the others.
+    Raises CourseError for a source or manifest that can't be read, or a name that means nothing.
+    """
+    guide = load_guide(course)
+    entries = _selected(guide, names)
+    ledger = read_ledger(course)
+    changed = [entry.id for entry in entries if _is_stale(course, entry, ledger)]
+    failures = _read(course, guide, entries)
+    mutate = [*changed, *_sample([entry.id for entry in entries if entry.id not in changed])]
+    for entry, result in zip(entries, _run(course, entries, mutate, cores, progress), strict=True):
+        failures += result[0]
+        if entry.id in mutate:
+            failures += _short_of_target(entry, result[1])
+        if entry.id in changed:
+            problem = "lessons/proofs.toml was measured on another state of this lesson"
+            remedy = f"run `course prove {entry.name}` and commit lessons/proofs.toml"
+            failures.append(Failure(entry.id, "", Point.MUTANTS_KILLED, 1, problem, remedy))
+    if not names:
+        failures += [*unlisted(course, guide), *_removed(guide, ledger)]
+    return failures
+
+
+def prove(
+    course: Course, names: Sequence[str] = (), *, cores: int | None = None, progress: Progress | None = None
+) -> list[Measured]:
+    """Measure the mutants of these lessons (all by default), write them to the ledger, and return all that is wrong.
+
+    Raises CourseError as `check` does.
+    """
+    guide = load_guide(course)
+    entries = _selected(guide, names)
+    by_lesson: dict[str, list[Failure]] = {entry.id: [] for entry in entries}
+    for failure in _read(course, guide, entries):
+        by_lesson.setdefault(failure.lesson, []).append(failure)
+    ledger = read_ledger(course)
+    measured = []
+    ids = [entry.id for entry in entries]
+    for entry, (failures, tally) in zip(entries, _run(course, entries, ids, cores, progress), strict=True):
+        ledger.pop(entry.id, None)
+        if not tally.unmeasured:
+            ledger[entry.id] = proof_of(course, entry.id, tally)
+        found = [*by_lesson[entry.id], *failures, *_short_of_target(entry, tally)]
+        measured.append(Measured(entry.id, found, ledger.get(entry.id), tally.survivors))
+    known = {entry.id for entry in guide.lessons}
+    write_ledger(course, {lesson: proof for lesson, proof in ledger.items() if lesson in known})
+    return measured
+
+
+def _selected(guide: Guide, names: Sequence[str]) -> list[Entry]:
+    """Return the lessons that the names mean, each once, in the course's order."""
+    wanted = {entry for name in names or (None,) for entry in guide.select(name)}
+    return [entry for entry in guide.lessons if entry in wanted]
+
+
+def _is_stale(course: Course, entry: Entry, ledger: dict[str, Proof]) -> bool:
+    """Whether the ledger doesn't hold what measuring a lesson as it is now would give."""
+    return entry.id not in ledger or ledger[entry.id].measured != measured_on(course, entry.id)
+
+
+def _sample(unchanged: Sequence[str]) -> list[str]:
+    """Return the lessons that are measured although nothing has changed."""
+    if not os.environ.get("CI"):
+        return []
+    return random.sample(unchanged, math.ceil(SAMPLE * len(unchanged)))
+
+
+def _read(course: Course, guide: Guide, entries: Sequence[Entry]) -> list[Failure]:
+    """Return what can be found without running a lesson."""
+    lessons = load_lessons(course, guide)
+    found = [failure for entry in entries for failure in read_lesson(course, guide, entry, lessons[entry.id])]
+    return [*found, *read_with_tools(course, entries)]
+
+
+def _run(
+    course: Course, entries: Sequence[Entry], mutate: Sequence[str], cores: int | None, progress: Progress | None
+) -> list[tuple[list[Failure], Tally]]:
+    """Run lessons; return what is wrong with each, and how its mutants fared."""
+    results = []
+    ids = [entry.id for entry in entries]
+    for lesson, result in zip(ids, run_lessons(course, ids, mutate, cores or os.cpu_count() or 1), strict=True):
+        results.append((result.failures, result.tally))
+        if progress:
+            progress(lesson)
+    return results
+
+
+def _short_of_target(entry: Entry, tally: Tally) -> list[Failure]:
+    """Return a failure for each survivor of a lesson whose tests kill too few mutants."""
+    if tally.score >= TARGET:
+        return []
+    remedy = f"test for it, or waive it where it is equivalent; the lesson's score is {tally.score} %, not {TARGET:.0f}"
+    return [
+        Failure(
+            entry.id,
+            survivor.exercise,
+            Point.MUTANTS_KILLED,
+            survivor.line,
+            f"no test notices `{survivor.before}` → `{survivor.after}`",
+            remedy,
+        )
+        for survivor in tally.survivors
+    ]
+
+
+def _removed(guide: Guide, ledger: dict[str, Proof]) -> list[Failure]:
+    """Return a failure for each entry of the ledger whose lesson is no more."""
+    known = {entry.id for entry in guide.lessons}
+    problem = "lessons/proofs.toml has this lesson, which guide.toml hasn't"
+    remedy = "run `course prove` and commit lessons/proofs.toml"
+    return [Failure(lesson, "", Point.MUTANTS_KILLED, 1, problem, remedy) for lesson in ledger if lesson not in known]

@@ -58,11 +58,15 @@ class Survivor:
 
 @dataclass(slots=True)
 class Tally:
-    """How a lesson's mutants fared; `survivors` are those that aren't waived."""
+    """How a lesson's mutants fared; `survivors` are those that aren't waived.
+
+    `unmeasured` counts the exercises whose mutants couldn't be tried: with any, the rest says nothing.
+    """
 
     mutants: int = 0
     killed: int = 0
     waived: int = 0
+    unmeasured: int = 0
     survivors: list[Survivor] = field(default_factory=list)
 
     @property
@@ -317,6 +321,7 @@ def _try_mutants(trial: Trial, exercise: Exercise) -> None:
     if honest.value is not True:
         problem = f"the solution itself doesn't pass its tests, run as its mutants are: {honest.error or honest.ending}"
         trial.fail(exercise.solution, Point.MUTANTS_KILLED, problem, "see what its tests need beside the answer")
+        trial.tally.unmeasured += 1
         return
     limit = max(MUTANT_FLOOR, MUTANT_FACTOR * seconds)
     calls = [partial(_survives, trial, mutant.source, cells) for mutant in made]

@@ -100,7 +100,7 @@ def _lost(lesson_id: str, outcome: Outcome[dict[str, Any]]) -> dict[str, Any]:
     how = f"the run {outcome.ending}: {outcome.error}" if outcome.error else f"the run {outcome.ending}"
     remedy = f"run solutions/{lesson_id}.ipynb from its first cell"
     failure = Failure(lesson_id, "", Point.SOLUTIONS_PASS, 1, how, remedy)
-    return {"failures": [asdict(failure)], "tally": asdict(Tally())}
+    return {"failures": [asdict(failure)], "tally": asdict(Tally(unmeasured=1))}
 
 
 if __name__ == "__main__":
