@@ -48,8 +48,8 @@ Type them in a terminal (File > New > Terminal) anywhere in the course's folder.
 
 **On Binder or JupyterHub** there is nothing to install. You work in the course's own notebooks there: `course grade`
 and `course progress` work as above, while `course update` and `course reset` are for the copy that you keep on your own
-machine. Binder forgets everything when it is left alone for a while: download what you want to keep (File > Download).
-"""
+machine. Binder forgets everything when it is left alone for a while: download what you want to keep (File >
+Download)."""
 
 
 def start_page(guide: Guide, lessons: Mapping[str, Lesson]) -> NotebookNode:
