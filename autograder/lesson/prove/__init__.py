@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from autograder.course import Course
 from autograder.lesson.guide import Entry, Guide, load_guide
-from autograder.lesson.prove.failure import Failure, Point
 from autograder.lesson.prove.ledger import Proof, measured_on, proof_of, read_ledger, write_ledger
 from autograder.lesson.prove.reading import read_lesson, unlisted
 from autograder.lesson.prove.tools import read_with_tools
-from autograder.lesson.prove.trial import Survivor, Tally
-from autograder.lesson.prove.worker import run_lessons
 from autograder.lesson.release import load_lessons
+from autograder.lesson.trial.failure import Failure, Point
+from autograder.lesson.trial.run import Survivor, Tally
+from autograder.lesson.trial.worker import run_lessons
 
 __all__ = ["Failure", "Measured", "Point", "Survivor", "check", "prove"]
 

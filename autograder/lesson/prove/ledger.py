@@ -12,7 +12,7 @@ from pathlib import Path
 
 import autograder
 from autograder.course import Course, CourseError
-from autograder.lesson.prove.trial import Tally
+from autograder.lesson.trial.run import Tally
 
 HEADER = """\
 # How the tests of each lesson fare against mutants of its answers. Written by `course prove`: don't edit.
@@ -21,7 +21,7 @@ HEADER = """\
 """
 PACKAGE = Path(autograder.__file__).parent
 # What a measurement depends on besides the lesson and the modules that it imports.
-MACHINERY = ("kernel/*.py", "lesson/mutate.py", "lesson/source.py", "lesson/prove/trial.py", "notebook/runner.py")
+MACHINERY = ("kernel/*.py", "lesson/mutate.py", "lesson/source.py", "lesson/trial/run.py", "notebook/runner.py")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 from autograder.course import Course
 from autograder.lesson.guide import Entry, Guide
-from autograder.lesson.prove.examples import examples_in
-from autograder.lesson.prove.failure import Failure, Point
 from autograder.lesson.prove.names import names_made, names_used
-from autograder.lesson.prove.trial import stub_of
 from autograder.lesson.source import Cell, Exercise, Lesson, Role
+from autograder.lesson.trial.examples import examples_in
+from autograder.lesson.trial.failure import Failure, Point
+from autograder.lesson.trial.run import stub_of
 
 HINTS = (2, 3)
 WRONGS = 2

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from autograder.course import Course
 from autograder.lesson.guide import Entry
-from autograder.lesson.prove.failure import Failure, Point
 from autograder.lesson.release import stale
+from autograder.lesson.trial.failure import Failure, Point
 
 # One process of each for all lessons: mypy takes seconds to start.
 LINTERS = (

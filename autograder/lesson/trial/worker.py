@@ -2,7 +2,7 @@
 
 It is a process of its own, so that it forks without the threads, handlers and open files of whoever asks:
 
-    python -m autograder.lesson.prove.worker < job
+    python -m autograder.lesson.trial.worker < job
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 
 from autograder.course import Course
 from autograder.kernel import Outcome, Session, fork_each, require_fork
-from autograder.lesson.prove.failure import Failure, Point
-from autograder.lesson.prove.trial import Survivor, Tally, run_trial
 from autograder.lesson.source import parse_file
+from autograder.lesson.trial.failure import Failure, Point
+from autograder.lesson.trial.run import Survivor, Tally, run_trial
 
 LESSON_LIMIT = 1800.0  # seconds; everything inside has closer limits
 WARM_UP = ("%load_ext autograder", "%%check warm_up\nasync def test_nothing(): pass", "1 / 0")
@@ -43,7 +43,7 @@ def run_lessons(course: Course, lesson_ids: Sequence[str], mutate: Sequence[str]
     """
     require_fork()
     job = {"root": str(course.root), "lessons": list(lesson_ids), "mutate": list(mutate), "cores": cores}
-    command = [sys.executable, "-m", "autograder.lesson.prove.worker"]
+    command = [sys.executable, "-m", "autograder.lesson.trial.worker"]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

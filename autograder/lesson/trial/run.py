@@ -23,10 +23,10 @@ import psutil
 
 from autograder.kernel import CellResult, Ending, Outcome, Session, fork_each
 from autograder.lesson.mutate import Mutant, mutants
-from autograder.lesson.prove.examples import examples_in, run_example
-from autograder.lesson.prove.failure import Failure, Point
-from autograder.lesson.prove.waivers import waivers_in
 from autograder.lesson.source import SOLUTION_BEGIN, SOLUTION_END, Cell, Exercise, Lesson, Role, tests_in
+from autograder.lesson.trial.examples import examples_in, run_example
+from autograder.lesson.trial.failure import Failure, Point
+from autograder.lesson.trial.waivers import waivers_in
 from autograder.notebook.report import MIME_TYPE
 from autograder.notebook.runner import run_tests
 
