@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 
 from autograder.book import cache
+from autograder.book.execute import fill_cache
 from autograder.book.pages import page
 from autograder.course import Course, CourseError
 from autograder.lesson.guide import Guide, load_guide
@@ -48,6 +49,7 @@ def build_book(course: Course) -> Path:
         return html_folder(course)
     _stamp(course).unlink(missing_ok=True)
     cache.prepare(course)
+    fill_cache(course, [pages_folder(course) / f"{entry.id}.ipynb" for entry in guide.lessons])
     _run_jupyter_book(course)
     _offer_learners_notebooks(course, guide)
     _stamp(course).write_text(origin, encoding="utf-8")

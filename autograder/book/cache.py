@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from jupyter_cache import get_cache  # type: ignore[import-untyped]
 from jupyter_cache.base import CacheBundleIn  # type: ignore[import-untyped]
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
 
 import autograder
 from autograder.course import Course
@@ -37,17 +40,23 @@ def holds(course: Course, page: NotebookNode) -> bool:
     return True
 
 
-def put(course: Course, page: NotebookNode, path: Path, seconds: float) -> None:
-    """Keep an executed page, which is the file `path` and took `seconds` to run."""
-    bundle = CacheBundleIn(page, str(path), data={"execution_seconds": seconds})
+def put(course: Course, page: NotebookNode, path: Path, outputs: Mapping[str, Sequence[Any]], seconds: float) -> None:
+    """Keep what the cells of the page in file `path` showed, by cell id, when they ran in so many seconds."""
+    executed = deepcopy(page)
+    code = (cell for cell in executed.cells if cell.cell_type == "code")
+    for number, cell in enumerate(code, start=1):
+        cell.outputs = from_dict(list(outputs[cell.id]))
+        cell.execution_count = number
+    bundle = CacheBundleIn(executed, str(path), data={"execution_seconds": seconds})
     get_cache(_folder(course)).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def software(course: Course) -> str:
-    """Return what stands for the software that pages run on: Python, the pinned packages, this package."""
+    """Return what stands for the software that pages run on: Python, the pinned packages, what a notebook loads."""
     digest = hashlib.sha256(sys.version.encode())
-    digest.update((course.root / "requirements.txt").read_bytes())
-    for path in sorted(Path(autograder.__file__).parent.rglob("*.py")):
+    package = Path(autograder.__file__)
+    loaded = (package, *sorted(package.with_name("notebook").rglob("*.py")))
+    for path in (course.root / "requirements.txt", *loaded):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
