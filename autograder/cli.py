@@ -76,8 +76,9 @@ def update(lesson: Lesson = None) -> None:
     """Bring lessons that have changed to their newest version, with your answers in them."""
     from autograder.workspace import update
 
-    lines = [line for updated in update(find_course(), lesson) for line in updated.lines]
-    _say(lines or ["your lessons are the newest already"])
+    updates = update(find_course(), lesson)
+    _say([line for updated in updates for line in updated.lines] or ["your lessons are the newest already"])
+    sys.exit(2 if any(updated.refused for updated in updates) else 0)
 
 
 @app.command()
