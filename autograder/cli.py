@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+Lessons = Annotated[list[str] | None, typer.Argument(help="Sections or lessons; all of them when left out.")]
 Lesson = Annotated[str | None, typer.Argument(help="A section or a lesson; all of them when left out.")]
 
 
@@ -99,6 +100,31 @@ def build() -> None:
 
 
 @app.command()
+def check(lessons: Lessons = None) -> None:
+    """Prove lessons; measure mutants only where something has changed."""
+    from autograder.lesson.prove import check
+
+    failures = check(find_course(), lessons or (), progress=_proved)
+    _say([str(failure) for failure in failures] or ["everything holds"])
+    sys.exit(1 if failures else 0)
+
+
+@app.command()
+def prove(lessons: Lessons = None) -> None:
+    """Prove lessons from nothing and write the scores into lessons/proofs.toml."""
+    from autograder.lesson.prove import prove
+
+    lessons_measured = prove(find_course(), lessons or (), progress=_proved)
+    for measured in lessons_measured:
+        if measured.proof:
+            proof = measured.proof
+            _say([f"{measured.lesson}: {proof.killed} of {proof.mutants} mutants killed, {proof.waived} waived"])
+        _say([f"  survivor: {survivor}" for survivor in measured.survivors])
+        _say([str(failure) for failure in measured.failures])
+    sys.exit(1 if any(measured.failures for measured in lessons_measured) else 0)
+
+
+@app.command()
 def grade(
     lesson: Lesson = None,
     submissions: Annotated[
@@ -126,6 +152,11 @@ def serve_book(port: Annotated[int, typer.Option(help="The port on this machine;
     from autograder.book import serve_book
 
     serve_book(find_course(), port)
+
+
+def _proved(lesson: str) -> None:
+    """Say that a lesson has been run."""
+    typer.echo(f"ran {lesson}", err=True)
 
 
 def _say(lines: Iterable[str]) -> None:
