@@ -28,11 +28,25 @@ TURNS_BETWEEN_CELLS = 3
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
-    """What a cell showed, in nbformat's form; `ok` is False where it ended in an error."""
+    """What a cell showed, in nbformat's form, and the error that it ended in, as a kernel's reply names it.
+
+    Not every error is among the outputs: IPython prints one that comes from an exception group.
+    """
 
     outputs: list[Output]
-    ok: bool
     execution_count: int
+    ename: str = ""
+    evalue: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the cell ran to its end."""
+        return not self.ename
+
+    @property
+    def error(self) -> str:
+        """The error in one line: `ValueError: text`; "" for none."""
+        return f"{self.ename}: {self.evalue}".removesuffix(": ").partition("\n")[0]
 
 
 class _Kernel:
@@ -115,10 +129,10 @@ class Session:
         outputs = self._recorder.outputs
         result = self._loops[-1].run_until_complete(self._execute(source))
         self._recorder.drain()
-        ok = result.success and not getattr(self.shell, "_last_traceback_during_displayhook", False)
+        ename, evalue = self._error_of(result, outputs)
         self._recorder.start_cell()
         self._loops[-1].run_until_complete(_turns())
-        return CellResult(outputs, ok, self.shell.execution_count - 1)
+        return CellResult(outputs, self.shell.execution_count - 1, ename, evalue)
 
     def close(self) -> None:
         """End the session: give back what it took, and drop its tasks."""
@@ -159,6 +173,17 @@ class Session:
         shell.events.trigger("post_execute")
         shell.events.trigger("post_run_cell", result)
         return result
+
+    def _error_of(self, result: ExecutionResult, outputs: list[Output]) -> tuple[str, str]:
+        """Return the name and text of the error that a cell ended in; two empty strings for none."""
+        error = result.error_before_exec or result.error_in_exec
+        if error is not None:
+            return type(error).__name__, str(error)
+        # What fails in being displayed fails the cell too, as in a kernel.
+        if getattr(self.shell, "_last_traceback_during_displayhook", False):
+            shown = [output for output in outputs if output["output_type"] == "error"]
+            return shown[-1]["ename"], shown[-1]["evalue"]
+        return "", ""
 
     def _settle_in_child(self) -> None:
         """Take a loop and capture files of this process's own: those of the parent are shared with it."""

@@ -44,18 +44,23 @@ def run_example(session: Session, example: Example) -> str | None:
     # As in Python's own prompt: repr, not IPython's layout of it.
     formatter.formatters["text/plain"].pprint = False
     result = session.run(example.source)
-    got, error = _got(result.outputs)
+    got = _text(result.outputs)
     checker = doctest.OutputChecker()
-    if error is not None or example.error is not None:
-        if error is not None and example.error is not None:
-            want = _short(example.error)
-            if checker.check_output(f"{want}\n", f"{error}\n", example.options):
-                return None
-            return f"raises {error}, not {want}"
-        return f"raises {error}" if error is not None else f"comes to {got.strip() or 'nothing'} and doesn't raise"
+    if example.error is not None:
+        want = _short(example.error)
+        if checker.check_output(f"{want}\n", f"{result.error}\n", example.options):
+            return None
+        return f"raises {result.error}, not {want}" if result.error else f"comes to {_shown(got)} and doesn't raise"
+    if result.error:
+        return f"raises {result.error}"
     if checker.check_output(example.want, got, example.options):
         return None
-    return f"comes to {got.strip() or 'nothing'}, not {example.want.strip() or 'nothing'}"
+    return f"comes to {_shown(got)}, not {_shown(example.want)}"
+
+
+def _shown(text: str) -> str:
+    """Return a result as messages show it."""
+    return text.strip() or "nothing"
 
 
 def _wanted_error(example: doctest.Example) -> str | None:
@@ -69,15 +74,10 @@ def _short(error: str) -> str:
     return f"{kind.rpartition('.')[2]}{colon}{text}"
 
 
-def _got(outputs: Sequence[Output]) -> tuple[str, str | None]:
-    """Return what a cell printed and came to, and the error that it ended in."""
-    text, error = "", None
-    for output in outputs:
-        match output["output_type"]:
-            case "stream" if output["name"] == "stdout":
-                text += output["text"]
-            case "execute_result":
-                text += output["data"]["text/plain"] + "\n"
-            case "error":
-                error = f"{output['ename']}: {output['evalue']}" if output["evalue"] else output["ename"]
-    return text, error
+def _text(outputs: Sequence[Output]) -> str:
+    """Return what a cell printed and came to."""
+    return "".join(
+        output["text"] if output["output_type"] == "stream" else output["data"]["text/plain"] + "\n"
+        for output in outputs
+        if output.get("name") == "stdout" or output["output_type"] == "execute_result"
+    )

@@ -28,6 +28,7 @@ from autograder.lesson.trial.examples import examples_in, run_example
 from autograder.lesson.trial.failure import Failure, Point
 from autograder.lesson.trial.waivers import waivers_in
 from autograder.notebook.report import MIME_TYPE
+from autograder.notebook.runner import Outcome as How
 from autograder.notebook.runner import run_tests
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ LESSON_SECONDS = 20  # LESSONS.md: a solved lesson runs in less
 MUTANT_FLOOR = 2.0  # seconds that every mutant gets, however fast the answer is
 MUTANT_FACTOR = 5  # and how many times the answer's own time
 MEMORY = 4 << 30  # bytes of data; a mutant may well never stop to append
+PASSING = (How.PASSED, How.SKIPPED)
 RUN_ROLES = (Role.CODE, Role.SOLUTION, Role.CHECK, Role.HIDDEN)
 
 
@@ -96,11 +98,21 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one answer: its own error, each test's outcome, the test cells that passed as a whole."""
+    """What came of one answer: its own error, each test's outcome, each test cell's error by role."""
 
     error: str
     outcomes: dict[str, str]
-    passed: list[str]
+    cells: dict[str, str]
+
+    @property
+    def failed(self) -> list[str]:
+        """The tests that failed, by the names that pytest gives them."""
+        return [test for test, outcome in self.outcomes.items() if outcome not in PASSING]
+
+    @property
+    def first_error(self) -> str:
+        """The first error of its cells; "" where all of them passed."""
+        return next(filter(None, [self.error, *self.cells.values()]), "")
 
 
 def run_trial(lesson_id: str, lesson: Lesson, *, mutate: bool, cores: int) -> tuple[list[Failure], Tally]:
@@ -180,7 +192,7 @@ def _pass(trial: Trial, *, first: bool) -> bool:
             trial.fail(
                 cell,
                 point,
-                f"{again}the {cell.role} cell ends in {_reason(result)}",
+                f"{again}the {cell.role} cell ends in {result.error}",
                 f"run the cells of solutions/{trial.lesson_id}.ipynb up to this one",
             )
         if first and cell.role is Role.SOLUTION:
@@ -212,9 +224,8 @@ def _judge_right(trial: Trial, cell: Cell, outcome: Outcome[dict[str, Any]]) -> 
     attempt = _understood(trial, cell, Point.SOLUTIONS_PASS, outcome)
     if attempt is None:
         return
-    failed = [test for test, how in attempt.outcomes.items() if how not in ("passed", "skipped")]
-    if attempt.error or failed or len(attempt.passed) < len(trial.lesson.exercises[cell.name].tests):
-        what = f"fails {', '.join(failed)}" if failed else f"ends in {attempt.error or 'an error of a test cell'}"
+    if attempt.first_error:
+        what = f"fails {', '.join(attempt.failed)}" if attempt.failed else f"ends in {attempt.first_error}"
         remedy = "correct this answer, or the test that asks for more than the prompt does"
         trial.fail(cell, Point.SOLUTIONS_PASS, f"this right answer {what}", remedy)
 
@@ -225,14 +236,14 @@ def _judge_wrong(trial: Trial, cell: Cell, outcome: Outcome[dict[str, Any]]) -> 
     if attempt is None:
         return
     wanted = cell.options["fails"]
-    failed = [test for test, how in attempt.outcomes.items() if how not in ("passed", "skipped")]
     if attempt.error:
         trial.fail(cell, Point.WRONGS_FAIL, f"this wrong answer ends in {attempt.error}", "make it a program that runs")
     elif wanted not in {test.partition("[")[0] for test in attempt.outcomes}:
         remedy = f"run it by hand: {wanted} must end within {CELL_LIMIT} s, and its cell must run up to it"
-        trial.fail(cell, Point.WRONGS_FAIL, f"with this wrong answer {wanted} comes to no result", remedy)
-    elif wanted not in {test.partition("[")[0] for test in failed}:
-        others = f"; it fails {', '.join(failed)}" if failed else " and every other test"
+        problem = f"with this wrong answer {wanted} comes to no result: {attempt.first_error}"
+        trial.fail(cell, Point.WRONGS_FAIL, problem, remedy)
+    elif wanted not in {test.partition("[")[0] for test in attempt.failed}:
+        others = f"; it fails {', '.join(attempt.failed)}" if attempt.failed else " and every other test"
         remedy = f"sharpen {wanted}, or name the test in fails=… that finds this misconception"
         trial.fail(cell, Point.WRONGS_FAIL, f"this wrong answer passes {wanted}{others}", remedy)
 
@@ -242,7 +253,7 @@ def _judge_stub(trial: Trial, exercise: Exercise, outcome: Outcome[dict[str, Any
     cell = exercise.starter or exercise.solution
     attempt = _understood(trial, cell, Point.STUB_FAILS, outcome)
     for test in exercise.tests if attempt else ():
-        if attempt and test.role in attempt.passed:
+        if attempt and not attempt.cells[test.role]:
             problem = f"what the learner starts from passes the {test.role} cell and earns {test.points}"
             trial.fail(test, Point.STUB_FAILS, problem, "add a test that needs the answer")
 
@@ -261,14 +272,13 @@ def _attempt(trial: Trial, exercise: Exercise, source: str) -> dict[str, Any]:
     """In a fork: run an answer and what follows it up to its last test; return an Attempt's fields."""
     result = trial.session.run(source)
     outcomes: dict[str, str] = {}
-    passed = []
+    cells = {}
     for cell in _up_to_last_test(trial.lesson, exercise):
         tested = _run(trial.session, cell)
         if cell.name == exercise.name:
             outcomes |= _test_outcomes(tested)
-            if tested.ok:
-                passed.append(cell.role)
-    return {"error": "" if result.ok else _reason(result), "outcomes": outcomes, "passed": passed}
+            cells[str(cell.role)] = tested.error
+    return {"error": result.error, "outcomes": outcomes, "cells": cells}
 
 
 def _up_to_last_test(lesson: Lesson, exercise: Exercise) -> Iterator[Cell]:
@@ -384,7 +394,7 @@ def _survives(trial: Trial, source: str, cells: Sequence[_Compiled]) -> bool:
         namespace = dict(trial.session.names)
         exec(cell.code, namespace)
         results = run_tests(namespace, cell.tests, stop_at_first_failure=True)
-        if not all(result.outcome in ("passed", "skipped") for result in results):
+        if not all(result.outcome in PASSING for result in results):
             return False
     return True
 
@@ -394,14 +404,6 @@ def _run(session: Session, cell: Cell) -> CellResult:
     magic = f"%%check {cell.name}\n" if cell.role in (Role.CHECK, Role.HIDDEN) else ""
     with _limited(CELL_LIMIT):
         return session.run(magic + cell.source)
-
-
-def _reason(result: CellResult) -> str:
-    """Return the error that a cell ended in, in one line."""
-    for output in result.outputs:
-        if output["output_type"] == "error":
-            return f"{output['ename']}: {output['evalue']}".partition("\n")[0]
-    return "an error"
 
 
 @contextlib.contextmanager
