@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from autograder.course import CourseError
-from autograder.notebook.runner import run_tests
+from autograder.notebook.runner import Outcome, run_tests
 
+# Seconds that an async test may take: with a fault in what it tests, it may wait for what never comes.
+DEADLINE = 2.0
 MISSING = object()
 
 
 def failing(suite: type, **replaced: object) -> list[str]:
     """Run the test class `suite` with global names replaced; return the names of the tests that failed.
 
-    `failing(TestRetry, retry=faulty)` runs it as if `faulty` had been defined as `retry`. Raises CourseError where
-    the class has no tests, and NotImplementedError where one isn't written yet.
+    `failing(TestRetry, retry=faulty)` runs it as if `faulty` had been defined as `retry`. An async test that takes
+    more than two seconds has failed. Raises CourseError where the class has no tests, and NotImplementedError where
+    one isn't written yet.
     """
-    functions = [
-        function for name, function in inspect.getmembers(suite, inspect.isfunction) if name.startswith("test")
-    ]
-    if not functions:
+    tests = {
+        name: function for name, function in inspect.getmembers(suite, inspect.isfunction) if name.startswith("test")
+    }
+    if not tests:
         raise CourseError(f"{suite.__name__} has no tests: write methods whose names begin with test_")
-    namespace = inspect.unwrap(functions[0]).__globals__
-    with _replaced(namespace, replaced):
-        results = run_tests({**namespace, suite.__name__: suite}, [suite.__name__])
-    unsolved = [result.name for result in results if result.outcome == "unsolved"]
-    if unsolved:
-        raise NotImplementedError(f"{suite.__name__}: {unsolved[0]} is not written yet")
-    return [result.name for result in results if result.outcome == "failed"]
+    bounded = {name: _bounded(function) for name, function in tests.items() if inspect.iscoroutinefunction(function)}
+    # Test methods of a class that is made here run with the globals of the learner's own functions.
+    names = next(iter(tests.values())).__globals__
+    with _replaced(names, replaced):
+        results = run_tests({**names, suite.__name__: type(suite.__name__, (suite,), bounded)}, [suite.__name__])
+    unwritten = [result.sentence for result in results if result.outcome is Outcome.UNSOLVED]
+    if unwritten:
+        raise NotImplementedError(f"{suite.__name__}: the test {unwritten[0]!r} is not written yet")
+    prefix = f"{suite.__name__}::"
+    return [result.name.removeprefix(prefix) for result in results if result.outcome is Outcome.FAILED]
+
+
+def _bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Return an async test that fails when it takes too long."""
+
+    @functools.wraps(test)
+    async def bounded(*args: Any, **kwargs: Any) -> None:
+        async with asyncio.timeout(DEADLINE):
+            await test(*args, **kwargs)
+
+    return bounded
 
 
 @contextmanager
-def _replaced(namespace: dict[str, object], values: Mapping[str, object]) -> Iterator[None]:
+def _replaced(namespace: dict[str, Any], values: Mapping[str, object]) -> Iterator[None]:
     """Set names of a namespace for the duration, then put back what was there."""
     before = {name: namespace.get(name, MISSING) for name in values}
     namespace.update(values)
