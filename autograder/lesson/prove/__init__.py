@@ -9,20 +9,20 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from autograder.course import Course
 from autograder.lesson.guide import Entry, Guide, load_guide
 from autograder.lesson.prove.ledger import Proof, measured_on, proof_of, read_ledger, write_ledger
 from autograder.lesson.prove.reading import read_lesson, unlisted
-from autograder.lesson.prove.tools import read_with_tools
-from autograder.lesson.release import load_lessons
+from autograder.lesson.prove.tools import left_over, lint, outdated_notebooks
+from autograder.lesson.release import load_lessons, stale
 from autograder.lesson.trial.failure import Failure, Point
 from autograder.lesson.trial.run import Survivor, Tally
-from autograder.lesson.trial.worker import run_lessons
+from autograder.lesson.trial.worker import Result, run_lessons
 
-__all__ = ["Failure", "Measured", "Point", "Survivor", "check", "prove"]
+__all__ = ["Failure", "Measured", "Point", "Survivor", "check", "prove", "read", "run"]
 
 TARGET = 95.0  # percent of the mutants that tests have to kill
 SAMPLE = 0.1  # of the lessons that CI measures although nothing has changed
@@ -47,27 +47,48 @@ class Measured:
 def check(
     course: Course, names: Sequence[str] = (), *, cores: int | None = None, progress: Progress | None = None
 ) -> list[Failure]:
-    """Return what is wrong with these lessons (all by default), in their order.
+    """Return all that is wrong with these lessons (all by default): what `read` finds, then what `run` does."""
+    return [*read(course, names), *run(course, names, cores=cores, progress=progress)]
 
-    Mutants are measured where the ledger isn't current; with CI set, besides, for a random tenth of the others.
+
+def read(course: Course, names: Sequence[str] = ()) -> list[Failure]:
+    """Return what is wrong with these lessons, without running them; by default with all, and with the course itself.
+
     Raises CourseError for a source or manifest that can't be read, or a name that means nothing.
     """
     guide = load_guide(course)
     entries = _selected(guide, names)
+    lessons = load_lessons(course, guide)
+    failures = [failure for entry in entries for failure in read_lesson(course, guide, entry, lessons[entry.id])]
+    failures += lint(course, entries)
+    outdated = stale(course)
+    failures += [failure for entry in entries for failure in outdated_notebooks(entry, outdated)]
+    if not names:
+        failures += [*unlisted(course, guide), *left_over(guide, outdated), *_removed(guide, read_ledger(course))]
+    return failures
+
+
+def run(
+    course: Course, names: Sequence[str] = (), *, cores: int | None = None, progress: Progress | None = None
+) -> list[Failure]:
+    """Return what running these lessons (all by default) shows to be wrong.
+
+    Mutants are tried where the ledger isn't current; with CI set, besides, for a random tenth of the others.
+    Raises CourseError as `read` does, and where processes can't be forked.
+    """
+    entries = _selected(load_guide(course), names)
     ledger = read_ledger(course)
-    changed = [entry.id for entry in entries if _is_stale(course, entry, ledger)]
-    failures = _read(course, guide, entries)
+    changed = [entry.id for entry in entries if _has_changed(course, entry, ledger)]
     mutate = [*changed, *_sample([entry.id for entry in entries if entry.id not in changed])]
-    for entry, result in zip(entries, _run(course, entries, mutate, cores, progress), strict=True):
-        failures += result[0]
+    failures: list[Failure] = []
+    for entry, result in zip(entries, _results(course, entries, mutate, cores, progress), strict=True):
+        failures += result.failures
         if entry.id in mutate:
-            failures += _short_of_target(entry, result[1])
+            failures += _short_of_target(entry, result.tally)
         if entry.id in changed:
             problem = "lessons/proofs.toml was measured on another state of this lesson"
             remedy = f"run `course prove {entry.name}` and commit lessons/proofs.toml"
             failures.append(Failure(entry.id, "", Point.MUTANTS_KILLED, 1, problem, remedy))
-    if not names:
-        failures += [*unlisted(course, guide), *_removed(guide, ledger)]
     return failures
 
 
@@ -80,18 +101,17 @@ def prove(
     """
     guide = load_guide(course)
     entries = _selected(guide, names)
-    by_lesson: dict[str, list[Failure]] = {entry.id: [] for entry in entries}
-    for failure in _read(course, guide, entries):
-        by_lesson.setdefault(failure.lesson, []).append(failure)
+    read_failures = read(course, names)
     ledger = read_ledger(course)
     measured = []
     ids = [entry.id for entry in entries]
-    for entry, (failures, tally) in zip(entries, _run(course, entries, ids, cores, progress), strict=True):
+    for entry, result in zip(entries, _results(course, entries, ids, cores, progress), strict=True):
         ledger.pop(entry.id, None)
-        if not tally.unmeasured:
-            ledger[entry.id] = proof_of(course, entry.id, tally)
-        found = [*by_lesson[entry.id], *failures, *_short_of_target(entry, tally)]
-        measured.append(Measured(entry.id, found, ledger.get(entry.id), tally.survivors))
+        if not result.tally.unmeasured:
+            ledger[entry.id] = proof_of(course, entry.id, result.tally)
+        failures = [failure for failure in read_failures if failure.lesson == entry.id]
+        failures += [*result.failures, *_low_score(entry, result.tally)]
+        measured.append(Measured(entry.id, failures, ledger.get(entry.id), result.tally.survivors))
     known = {entry.id for entry in guide.lessons}
     write_ledger(course, {lesson: proof for lesson, proof in ledger.items() if lesson in known})
     return measured
@@ -103,7 +123,7 @@ def _selected(guide: Guide, names: Sequence[str]) -> list[Entry]:
     return [entry for entry in guide.lessons if entry in wanted]
 
 
-def _is_stale(course: Course, entry: Entry, ledger: dict[str, Proof]) -> bool:
+def _has_changed(course: Course, entry: Entry, ledger: dict[str, Proof]) -> bool:
     """Whether the ledger doesn't hold what measuring a lesson as it is now would give."""
     return entry.id not in ledger or ledger[entry.id].measured != measured_on(course, entry.id)
 
@@ -115,24 +135,15 @@ def _sample(unchanged: Sequence[str]) -> list[str]:
     return random.sample(unchanged, math.ceil(SAMPLE * len(unchanged)))
 
 
-def _read(course: Course, guide: Guide, entries: Sequence[Entry]) -> list[Failure]:
-    """Return what can be found without running a lesson."""
-    lessons = load_lessons(course, guide)
-    found = [failure for entry in entries for failure in read_lesson(course, guide, entry, lessons[entry.id])]
-    return [*found, *read_with_tools(course, entries)]
-
-
-def _run(
+def _results(
     course: Course, entries: Sequence[Entry], mutate: Sequence[str], cores: int | None, progress: Progress | None
-) -> list[tuple[list[Failure], Tally]]:
-    """Run lessons; return what is wrong with each, and how its mutants fared."""
-    results = []
+) -> Iterator[Result]:
+    """Run lessons; yield what comes of each."""
     ids = [entry.id for entry in entries]
     for lesson, result in zip(ids, run_lessons(course, ids, mutate, cores or os.cpu_count() or 1), strict=True):
-        results.append((result.failures, result.tally))
         if progress:
             progress(lesson)
-    return results
+        yield result
 
 
 def _short_of_target(entry: Entry, tally: Tally) -> list[Failure]:
@@ -151,6 +162,15 @@ def _short_of_target(entry: Entry, tally: Tally) -> list[Failure]:
         )
         for survivor in tally.survivors
     ]
+
+
+def _low_score(entry: Entry, tally: Tally) -> list[Failure]:
+    """Return a failure for a lesson whose tests kill too few mutants."""
+    if tally.score >= TARGET:
+        return []
+    problem = f"its tests kill {tally.score} % of the mutants, not {TARGET:.0f}"
+    remedy = "test for what the survivors change, or waive those that are equivalent"
+    return [Failure(entry.id, "", Point.MUTANTS_KILLED, 1, problem, remedy)]
 
 
 def _removed(guide: Guide, ledger: dict[str, Proof]) -> list[Failure]:

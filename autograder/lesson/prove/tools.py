@@ -1,15 +1,15 @@
-"""What ruff and mypy say of the sources, and whether the notebooks are what the sources make."""
+"""What ruff and mypy say of the sources, and which notebooks aren't what the sources make."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 from autograder.course import Course
-from autograder.lesson.guide import Entry
-from autograder.lesson.release import stale
+from autograder.lesson.guide import Entry, Guide
 from autograder.lesson.trial.failure import Failure, Point
 
 # One process of each for all lessons: mypy takes seconds to start.
@@ -22,11 +22,8 @@ REPORTED = re.compile(r"(?P<path>[^:\n]+\.py):(?P<line>\d+):(?:\d+:)? (?P<proble
 UNFORMATTED = re.compile(r"Would reformat: (?P<path>.+\.py)$")
 
 
-def read_with_tools(course: Course, entries: Sequence[Entry]) -> list[Failure]:
-    """Return what the tools find in the sources of these lessons, and which notebooks aren't current.
-
-    Raises CourseError where the notebooks can't be made at all, RuntimeError where a tool can't be run.
-    """
+def lint(course: Course, entries: Sequence[Entry]) -> list[Failure]:
+    """Return what ruff and mypy find in the sources of these lessons. Raises RuntimeError where one can't be run."""
     if not entries:
         return []
     lesson_of = {f"lessons/{entry.id}.py": entry.id for entry in entries}
@@ -43,7 +40,29 @@ def read_with_tools(course: Course, entries: Sequence[Entry]) -> list[Failure]:
             lesson = lesson_of[found["path"]]
             remedy = f"run `ruff format lessons/{lesson}.py`"
             failures.append(Failure(lesson, "", Point.CURRENT, 1, "ruff format would change it", remedy))
-    return [*failures, *_stale(course, entries)]
+    return failures
+
+
+def outdated_notebooks(entry: Entry, outdated: Sequence[Path]) -> list[Failure]:
+    """Return a failure for each notebook of a lesson among those that aren't current."""
+    return [_not_current(entry.id, path) for path in outdated if _lesson_of(path) == entry.id]
+
+
+def left_over(guide: Guide, outdated: Sequence[Path]) -> list[Failure]:
+    """Return a failure for each such notebook of no lesson: the start page, one whose lesson is gone."""
+    lessons = {entry.id for entry in guide.lessons}
+    return [_not_current("", path) for path in outdated if _lesson_of(path) not in lessons]
+
+
+def _not_current(lesson: str, path: Path) -> Failure:
+    """Return the failure of a notebook."""
+    problem = f"{path} isn't what the sources make"
+    return Failure(lesson, "", Point.CURRENT, 1, problem, "run `make build` and commit what it writes")
+
+
+def _lesson_of(path: Path) -> str:
+    """Return the id of the lesson that a notebook of either tree would be of."""
+    return path.relative_to(path.parts[0]).with_suffix("").as_posix()
 
 
 def _run(course: Course, command: Sequence[str], paths: Sequence[str]) -> list[str]:
@@ -54,15 +73,3 @@ def _run(course: Course, command: Sequence[str], paths: Sequence[str]) -> list[s
     if result.returncode not in (0, 1):
         raise RuntimeError(f"{' '.join(command)} ended with status {result.returncode}: {result.stderr.strip()}")
     return result.stdout.splitlines()
-
-
-def _stale(course: Course, entries: Sequence[Entry]) -> Iterator[Failure]:
-    """Yield a failure for each notebook of these lessons that isn't current, and for those of no lesson."""
-    ids = {entry.id for entry in entries}
-    for path in stale(course):
-        lesson = path.relative_to(path.parts[0]).with_suffix("").as_posix()
-        # A lesson's own notebooks, and whatever belongs to no lesson: the start page, what is left of one removed.
-        if lesson in ids or not (course.lessons / f"{lesson}.py").is_file():
-            yield Failure(
-                lesson, "", Point.CURRENT, 1, f"{path} isn't what the sources make", "run `make build` and commit"
-            )

@@ -20,13 +20,12 @@ class Point(StrEnum):
     BOUNDS = "bounds"
 
 
-# Points that are judged by running the lesson; the others by reading it.
-RUN = (Point.SOLUTIONS_PASS, Point.STUB_FAILS, Point.WRONGS_FAIL, Point.MUTANTS_KILLED, Point.BOUNDS)
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One thing that is wrong: where ("" for no exercise in particular), in which point, what, and what to do next."""
+    """One thing that is wrong: where, in which point, what, and what to do next.
+
+    `lesson` is "" for the course as a whole, `exercise` "" for no exercise in particular.
+    """
 
     lesson: str
     exercise: str
@@ -37,5 +36,6 @@ class Failure:
 
     def __str__(self) -> str:
         """Return it as one paragraph."""
+        place = f"lessons/{self.lesson}.py:{self.line}: " if self.lesson else ""
         exercise = f" {self.exercise}:" if self.exercise else ""
-        return f"lessons/{self.lesson}.py:{self.line}: {self.point}:{exercise} {self.problem}\n    next: {self.remedy}"
+        return f"{place}{self.point}:{exercise} {self.problem}\n    next: {self.remedy}"
