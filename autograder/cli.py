@@ -154,6 +154,18 @@ def serve_book(port: Annotated[int, typer.Option(help="The port on this machine;
     serve_book(find_course(), port)
 
 
+@app.command()
+def bench() -> None:
+    """Measure how long checking, building, grading and proving take, stock nbgrader beside it."""
+    from autograder.bench import measure
+
+    for figure in measure(find_course()):
+        beside = (
+            f"  stock nbgrader {figure.stock:.1f} s: {figure.stock / figure.seconds:.1f} times" if figure.stock else ""
+        )
+        _say([f"{figure.what:<40} {figure.seconds:8.3f} s{beside}"])
+
+
 def _proved(lesson: str) -> None:
     """Say that a lesson has been run."""
     typer.echo(f"ran {lesson}", err=True)
