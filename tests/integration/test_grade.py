@@ -212,8 +212,8 @@ def rows(course: Course) -> dict[str, dict[str, str]]:
 
 
 def mark(course: Course, folder: Path) -> int:
-    """Mark a class quickly."""
-    return grade_class(course, folder, limits=QUICK)
+    """Mark a class."""
+    return grade_class(course, folder)
 
 
 def saved_by_r(made: Any) -> None:
