@@ -11,7 +11,9 @@ Range = tuple[float, float] | tuple[float, float, float]
 
 # Fills that tell apart in every common colour blindness (Okabe and Ito); the text form's sign of the same kind.
 STYLES = (("#0072b2", "#"), ("#e69f00", "."), ("#009e73", "="), ("#d55e00", "x"), ("#cc79a7", "o"))
+# Pixels: the height of a row, the widest that a letter gets, the width of the plot. Then the text form's width.
 ROW = 22
+LETTER = 8
 PLOT_WIDTH = 560
 TEXT_WIDTH = 60
 
@@ -82,7 +84,7 @@ class Timeline:
 
     def _repr_html_(self) -> str:
         """Draw an SVG that takes the colour of the text around it, so that it reads on a light and on a dark page."""
-        margin = 8 * max(map(len, self.labels), default=0) + 12
+        margin = LETTER * max(map(len, self.labels), default=0) + 12
         scale = PLOT_WIDTH / self.end if self.end else 0.0
         bottom = ROW * (len(self.labels) + 1)
         width, height = margin + PLOT_WIDTH + 40, bottom + 2 * ROW
@@ -108,13 +110,22 @@ class Timeline:
             x = margin + PLOT_WIDTH * quarter / 4
             text = f"{self.end * quarter / 4:.3g} {self.unit}"
             parts.append(f'<text x="{x:.1f}" y="{axis + 14}" text-anchor="middle">{html.escape(text)}</text>')
-        for place, kind in enumerate(self.kinds):
-            x = margin + 110 * place
+        left = margin
+        for kind in self.kinds:
             parts.append(
-                f'<rect x="{x}" y="{axis + 20}" width="12" height="12" rx="2" fill="{self._style(kind)[0]}" '
-                f'stroke="currentColor"/><text x="{x + 18}" y="{axis + 30}">{html.escape(kind)}</text>'
+                f'<rect x="{left}" y="{axis + 20}" width="12" height="12" rx="2" fill="{self._style(kind)[0]}" '
+                f'stroke="currentColor"/><text x="{left + 18}" y="{axis + 30}">{html.escape(kind)}</text>'
             )
+            left += LETTER * len(kind) + 40
         return "".join((*parts, "</svg>"))
+
+
+class _Slider(Protocol):
+    """The part of ipywidgets' sliders that `explore` uses."""
+
+    value: float
+
+    def observe(self, handler: Callable[[object], None], names: str) -> None: ...
 
 
 def explore(draw: Callable[..., Figure], **sliders: Range) -> None:
@@ -147,19 +158,11 @@ def explore(draw: Callable[..., Figure], **sliders: Range) -> None:
     display({**view, **static}, raw=True)
 
 
-def _slider(name: str, bounds: Range) -> Slider:
+def _slider(name: str, bounds: Range) -> _Slider:
     """Return the slider for one keyword of `explore`."""
     import ipywidgets
 
     low, high, *start = bounds
     kind = ipywidgets.IntSlider if all(isinstance(bound, int) for bound in bounds) else ipywidgets.FloatSlider
-    slider: Slider = kind(value=start[0] if start else low, min=low, max=high, description=name.replace("_", " "))
+    slider: _Slider = kind(value=start[0] if start else low, min=low, max=high, description=name.replace("_", " "))
     return slider
-
-
-class Slider(Protocol):
-    """The part of ipywidgets' sliders that `explore` uses."""
-
-    value: float
-
-    def observe(self, handler: Callable[[object], None], names: str) -> None: ...

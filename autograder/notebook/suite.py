@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,9 +22,13 @@ def failing(suite: type, **replaced: object) -> list[str]:
     """Run the test class `suite` with global names replaced; return the names of the tests that failed.
 
     `failing(TestRetry, retry=faulty)` runs it as if `faulty` had been defined as `retry`. An async test that takes
-    more than two seconds has failed. Raises CourseError where the class has no tests, and NotImplementedError where
-    one isn't written yet.
+    more than two seconds has failed. Raises CourseError where the class has no tests or the caller is an async test,
+    and NotImplementedError where one isn't written yet.
     """
+    if _in_async_test():
+        raise CourseError(
+            "failing(...) can't be called from an async test: write the test that calls it as a plain def"
+        )
     tests = {
         name: function for name, function in inspect.getmembers(suite, inspect.isfunction) if name.startswith("test")
     }
@@ -39,6 +44,15 @@ def failing(suite: type, **replaced: object) -> list[str]:
         raise NotImplementedError(f"{suite.__name__}: the test {unwritten[0]!r} is not written yet")
     prefix = f"{suite.__name__}::"
     return [result.name.removeprefix(prefix) for result in results if result.outcome is Outcome.FAILED]
+
+
+def _in_async_test() -> bool:
+    """Whether the caller is an async test; anyio has one runner for a process, and it is taken then."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return "PYTEST_CURRENT_TEST" in os.environ
 
 
 def _bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
