@@ -1,0 +1,61 @@
+"""Feedback: what people read of a result, with nothing of a submission but as text."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime
+
+from nbformat.v4 import new_code_cell, new_notebook
+
+from autograder.grade.collect import Stray
+from autograder.grade.feedback import by_exercise, page
+from autograder.grade.model import Master, Result, Saved, Score, TestLine
+from autograder.grade.table import grades_csv
+
+EVIL = "<script>alert(1)</script>"
+MASTER = Master("01_core/01_sums", "Sums", {}, {"add": "add two numbers"}, {}, {})
+
+
+def made(student: str = "ann", points: float | None = 1, doubts: tuple[str, ...] = ()) -> Result:
+    """Return a result with something evil in every place that a submission can fill."""
+    answer = new_code_cell(EVIL, metadata={"nbgrader": {"grade_id": "add", "solution": True}})
+    tests = (TestLine("adds", "passed", ""), TestLine(EVIL, "failed", EVIL), TestLine("x", EVIL, EVIL))
+    scores = (
+        Score("add-check", "add", points, 1, "", tests),
+        Score("add-hidden", "add", 0, 2, EVIL),
+    )
+    return Result(student, "01_core/01_sums", datetime(2026, 1, 1), scores, new_notebook(cells=[answer]), (), doubts)
+
+
+def test_whatever_a_submission_says_is_text() -> None:
+    text = page(MASTER, made(student=EVIL, doubts=(EVIL,))).decode()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert 'class="&lt;script' in text
+
+
+def test_scores_are_gathered_by_exercise() -> None:
+    (exercise,) = by_exercise(MASTER, made())
+    assert (exercise.heading, exercise.points, exercise.max_points, exercise.why) == ("add two numbers", 1, 3, EVIL)
+
+
+def rows(*results: Result, strays: tuple[Stray, ...] = ()) -> list[dict[str, str]]:
+    """Return grades.csv of these results."""
+    saved = {(result.student, result.lesson): Saved(result.points, 0.5) for result in results}
+    return list(csv.DictReader(grades_csv(results, saved, strays).decode().splitlines()))
+
+
+def test_grades_are_a_row_for_each_student_and_lesson() -> None:
+    ann, bob = rows(made("bob", points=0, doubts=("odd, isn't it",)), made("ann"))
+    assert (ann["student"], ann["section"], ann["lesson"]) == ("ann", "01_core", "01_sums")
+    assert (ann["points"], ann["max_points"], ann["late_penalty"], ann["score"]) == ("1", "3", "0.5", "0.5")
+    assert (bob["student"], bob["needs_person"]) == ("bob", "odd, isn't it")
+
+
+def test_points_that_a_person_has_to_give_are_named() -> None:
+    assert "add-check" in rows(made(points=None))[0]["needs_person"]
+
+
+def test_what_belongs_to_no_lesson_is_in_the_table_too() -> None:
+    (row,) = rows(strays=(Stray("eve", "x.ipynb", "it is none of the lessons"),))
+    assert (row["student"], row["lesson"], row["score"]) == ("eve", "x.ipynb", "")
