@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from autograder.grade.collect import Stray
@@ -29,7 +29,9 @@ COLUMNS = (
 
 def print_own(console: Console, masters: Mapping[str, Master], results: Iterable[Result]) -> None:
     """Print a learner's results: each exercise, its points, and what failed in one line."""
-    table = Table("exercise", "points", "what failed", box=None)
+    failed = Column("what failed", no_wrap=True, overflow="ellipsis")  # one line; the page has the rest
+    table = Table("exercise", Column("points", no_wrap=True), failed, box=None)
+    noted = []
     for result in results:
         master = masters[result.lesson]
         table.add_row(Text(master.title, "bold"), _points(result.points, result.max_points), "")
@@ -38,8 +40,10 @@ def print_own(console: Console, masters: Mapping[str, Master], results: Iterable
                 Text(f"  {exercise.heading}"), _points(exercise.points, exercise.max_points), Text(exercise.why)
             )
         for said in (*result.doubts, *result.remarks):
-            table.add_row("", "", Text(said, "yellow"))
+            noted.append(Text(f"{master.title}: {said}", "yellow"))
     console.print(table)
+    for note in noted:
+        console.print(note)
 
 
 def print_class(console: Console, results: Sequence[Result], strays: Sequence[Stray]) -> None:
