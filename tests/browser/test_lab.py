@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from autograder.lesson.source import SOLUTION_BEGIN, SOLUTION_END
-
 if TYPE_CHECKING:
     from tests.browser.conftest import Learner
 
@@ -31,9 +29,8 @@ pytestmark = [
 
 
 def as_typed(source: str) -> str:
-    """Return a solution without the marks between which it stands in the lesson's source."""
-    lines = [line for line in source.splitlines() if not (SOLUTION_BEGIN.match(line) or SOLUTION_END.match(line))]
-    return "\n".join(lines)
+    """Return an answer of the lesson's source without its marks and notes, which are comments."""
+    return "\n".join(line for line in source.splitlines() if not line.strip().startswith("#"))
 
 
 def test_a_learner_solves_an_exercise_and_validates_the_notebook(learner: Learner) -> None:
@@ -66,17 +63,18 @@ def test_a_wrong_answer_is_told_what_it_does_and_makes_the_readmes_picture(learn
     for earlier in itertools.takewhile(lambda other: other != exercise, learner.lesson.exercises.values()):
         learner.type_answer(earlier.name, as_typed(earlier.solution.source))
     learner.run_all_above(f"solution-{exercise.name}")
-    learner.type_answer(exercise.name, exercise.wrongs[0].source)
+    learner.type_answer(exercise.name, as_typed(exercise.wrongs[0].source))
     learner.run(f"solution-{exercise.name}")
     report = learner.run(f"check-{exercise.name}")
     expect(report).to_contain_text("✔")
     expect(report).to_contain_text("✘")
+    expect(report).not_to_contain_text("\x1b")
 
     # What a picture has no room for: the news, the list of files, the code of the tests.
     learner.page.get_by_role("button", name="No", exact=True).click()
     learner.page.get_by_role("tab", name="File Browser").click()
     learner.cell(f"check-{exercise.name}").locator(".jp-InputCollapser").click()
-    report.scroll_into_view_if_needed()
+    report.evaluate("report => report.scrollIntoView({ block: 'end' })")
     picture = Path(os.environ.get("LESSON_PICTURE", tmp_path / "lesson.png"))
     learner.page.screenshot(path=picture)
     assert picture.stat().st_size < 200_000

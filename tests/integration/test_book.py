@@ -17,6 +17,8 @@ from autograder.book.serve import book_server
 from autograder.course import Course, CourseError
 from autograder.lesson.release import build
 
+pytestmark = pytest.mark.xdist_group("small book")  # built once for all of them
+
 MANIFEST = """\
 checklist = []
 resources = []
