@@ -3512,7 +3512,8 @@ def test_a_full_buffer_holds_the_source_back(workers: int, buffer: int) -> None:
         await asyncio.sleep(50)
         seen = read
         task.cancel()
-        await asyncio.wait([task])
+        with pytest.raises(asyncio.CancelledError):
+            await task
         return seen
 
     seen = simulate(main())
@@ -3610,15 +3611,15 @@ def test_the_source_is_closed_and_no_task_is_left(ending: str) -> None:
         task = asyncio.create_task(drain(source(), handle, workers=2, buffer=2, stop=stop))
         if ending == "cancelled":
             asyncio.get_running_loop().call_later(10, task.cancel)
-        await asyncio.wait([task])
         if ending == "cancelled":
-            assert task.cancelled(), "cancellation from outside comes out as such"
+            with pytest.raises(asyncio.CancelledError):
+                await task
         elif ending.endswith("fails"):
-            error = task.exception()
-            assert isinstance(error, ExceptionGroup), "TaskGroup raises groups; callers use except*"
-            assert [type(inner) for inner in error.exceptions] == [LookupError]
+            with pytest.raises(ExceptionGroup) as caught:
+                await task
+            assert [type(error) for error in caught.value.exceptions] == [LookupError]
         else:
-            assert task.result() == 3
+            assert await task == 3
         return list(log), len(asyncio.all_tasks())
 
     closed, tasks = simulate(main())
