@@ -13,13 +13,12 @@ from autograder.lesson.guide import Entry, Guide
 from autograder.lesson.trial.failure import Failure, Point
 
 # One process of each for all lessons: mypy takes seconds to start.
-LINTERS = (
+TOOLS = (
     (("ruff", "check", "--output-format=concise"), "correct it, or try `ruff check --fix`"),
+    (("ruff", "format", "--check", "--output-format=concise"), "run `ruff format` on it"),
     (("mypy", "--no-error-summary", "--hide-error-context"), "correct it: lessons are written for `mypy --strict`"),
 )
-FORMATTER = ("ruff", "format", "--check")
 REPORTED = re.compile(r"(?P<path>[^:\n]+\.py):(?P<line>\d+):(?:\d+:)? (?P<problem>.+)$")
-UNFORMATTED = re.compile(r"Would reformat: (?P<path>.+\.py)$")
 
 
 def lint(course: Course, entries: Sequence[Entry]) -> list[Failure]:
@@ -28,18 +27,12 @@ def lint(course: Course, entries: Sequence[Entry]) -> list[Failure]:
         return []
     lesson_of = {f"lessons/{entry.id}.py": entry.id for entry in entries}
     failures = []
-    for command, remedy in LINTERS:
+    for command, remedy in TOOLS:
         for line in _run(course, command, list(lesson_of)):
             # Notes of mypy belong to the error before them.
             if (found := REPORTED.match(line)) and found["path"] in lesson_of and ": note: " not in line:
-                tool, lesson = command[0], lesson_of[found["path"]]
-                problem = f"{tool}: {found['problem']}"
+                lesson, problem = lesson_of[found["path"]], f"{command[0]}: {found['problem']}"
                 failures.append(Failure(lesson, "", Point.CURRENT, int(found["line"]), problem, remedy))
-    for line in _run(course, FORMATTER, list(lesson_of)):
-        if (found := UNFORMATTED.match(line)) and found["path"] in lesson_of:
-            lesson = lesson_of[found["path"]]
-            remedy = f"run `ruff format lessons/{lesson}.py`"
-            failures.append(Failure(lesson, "", Point.CURRENT, 1, "ruff format would change it", remedy))
     return failures
 
 

@@ -423,18 +423,13 @@ def _limited(seconds: int) -> Iterator[None]:
 
 
 def _find_left_behind(trial: Trial, *folders: Path) -> None:
-    """Note the files, processes and ports that are still there when the kernel has ended."""
+    """Note the files and processes that are still there when the kernel has ended; its own ports end with it."""
     atexit._run_exitfuncs()
     first = trial.lesson.cells[0]
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             problem = f"the file {path.relative_to(folder)} stays behind in {folder.name}"
             trial.fail(first, Point.BOUNDS, problem, "write it into a tempfile.TemporaryDirectory that is closed")
-    own = psutil.Process()
-    for process in own.children(recursive=True):
+    for process in psutil.Process().children(recursive=True):
         problem = f"the process {process.pid} ({' '.join(process.cmdline()) or process.name()}) stays behind"
         trial.fail(first, Point.BOUNDS, problem, "stop it in the cell that starts it, and wait for it")
-    for connection in own.net_connections(kind="inet"):
-        if connection.status == psutil.CONN_LISTEN:
-            problem = f"port {connection.laddr.port} is still listened on"
-            trial.fail(first, Point.BOUNDS, problem, "close the server in the cell that starts it")
