@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
@@ -36,12 +37,14 @@ def warm_session() -> Session:
 def serve(connection: Connection, session: Session) -> None:
     """Run the cells that come over `connection` in one order, and send what each showed.
 
-    The order is {"folder": path, "cells": [source, …]}; the answers are READY, then {"outputs", "execution_count",
-    "exited"} for each cell. After a cell that called exit() nothing more is run.
+    The order is {"folder": path, "temporary": path, "cells": [source, …]}; the answers are READY, then
+    {"outputs", "execution_count", "exited"} for each cell. After a cell that called exit() nothing more is run.
     """
     _send(connection, READY)
     order = json.loads(connection.recv_bytes())
     os.chdir(order["folder"])
+    # What a killed process leaves behind goes with the folder.
+    os.environ["TMPDIR"] = tempfile.tempdir = order["temporary"]
     for source in order["cells"]:
         result = session.run(source)
         _send(

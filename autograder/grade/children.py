@@ -58,10 +58,10 @@ def launcher() -> Launcher:
     return Forking() if hasattr(os, "fork") else Spawning()
 
 
-def order(child: Child, folder: str, cells: list[str]) -> None:
-    """Tell a child what to run where. Raises ChildDiedError where it is dead."""
+def give(child: Child, order: Mapping[str, object]) -> None:
+    """Tell a child what to run and where. Raises ChildDiedError where it is dead."""
     try:
-        child.connection.send_bytes(json.dumps({"folder": folder, "cells": cells}).encode())
+        child.connection.send_bytes(json.dumps(order).encode())
     except OSError as error:
         raise ChildDiedError from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from autograder.grade.children import Child, ChildDiedError, ChildTimeoutError, Launcher, answer, order, started
+from autograder.grade.children import Child, ChildDiedError, ChildTimeoutError, Launcher, answer, give, started
 from autograder.grade.model import CellRun, Limits
 from autograder.grade.outputs import clean
 
@@ -41,21 +41,24 @@ def run_cells(
         ]
         todo = [*replayed, *range(begin, len(steps))]
         with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as folder:
-            _lay_out(Path(folder), files or {})
+            here, temporary = Path(folder, "notebook"), Path(folder, "tmp")
+            temporary.mkdir()
+            _lay_out(here, files or {})
             with started(launcher) as child:
-                culprit = _run_in(child, folder, steps, todo, runs, limits)
+                order = {"folder": str(here), "temporary": str(temporary), "cells": [steps[i].source for i in todo]}
+                culprit = _run_in(child, order, todo, runs, limits)
         if culprit is not None:
             culprits.add(culprit)
     return [runs[index] for index in range(len(steps))]
 
 
 def _run_in(
-    child: Child, folder: str, steps: Sequence[Step], todo: Sequence[int], runs: dict[int, CellRun], limits: Limits
+    child: Child, order: Mapping[str, object], todo: Sequence[int], runs: dict[int, CellRun], limits: Limits
 ) -> int | None:
-    """Run the cells `todo` in a child, adding to `runs`; return the cell that it could not go on after, if any."""
+    """Have a child run the cells `todo`, adding to `runs`; return the cell that it could not go on after, if any."""
     try:
         answer(child, limits.start)
-        order(child, folder, [steps[index].source for index in todo])
+        give(child, order)
     except (ChildDiedError, ChildTimeoutError) as error:
         raise RuntimeError("no process could be started to run a notebook in") from error
     for index in todo:
@@ -93,7 +96,8 @@ def _count(said: Mapping[str, Any]) -> int | None:
 
 
 def _lay_out(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files that a notebook finds beside it."""
+    """Make the folder that a notebook runs in, with the files that it finds beside it."""
+    folder.mkdir()
     for name, content in files.items():
         target = folder.joinpath(*PurePosixPath(name).parts)
         target.parent.mkdir(parents=True, exist_ok=True)

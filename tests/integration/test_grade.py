@@ -108,6 +108,12 @@ def test_a_cell_gets_its_files_and_leaves_none(launcher: Launcher) -> None:
     assert not Path(folder).exists()
 
 
+def test_temporary_files_of_a_process_that_is_killed_go_with_it(launcher: Launcher) -> None:
+    source = "import os, tempfile; print(tempfile.mkdtemp(), flush=True)"
+    folder, _ = texts(launcher, source, "os._exit(1)")
+    assert not Path(folder.strip()).exists()
+
+
 def test_what_a_notebook_started_in_its_group_is_dead_when_it_is_done() -> None:
     launcher = Forking()
     try:
