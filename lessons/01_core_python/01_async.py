@@ -1632,8 +1632,8 @@ display(grouped.timeline("TaskGroup: nothing outlives the block"))
 # Both start everything at once. Ten thousand items are then ten thousand open sockets, and the service on the other
 # side falls over before yours does. The simplest bound is an `asyncio.Semaphore`: a counter on which tasks queue.
 #
-# How large should the bound be? **Little's law**: *in flight = rate × time*. 400 requests a second that take 0.25 s
-# each are 100 in flight, on average, whatever the language. Below the bound, latency is the service's own; above it,
+# How large should the bound be? **Little's law**: *in flight = rate × time*. 300 requests a second that take 0.2 s
+# each are 60 in flight, on average, whatever the language. Below the bound, latency is the service's own; above it,
 # the rest waits in your queue. Move the sliders: twice the limit is half the time only as long as the limit is what
 # holds the calls up. The figure takes it that the service answers as fast however many call it; a real one has a bound
 # of its own, and a limit above that only moves the queue over there, where you can't see it.
