@@ -92,12 +92,11 @@ def lab(checkout: Course, tmp_path: Path) -> Iterator[str]:
         drain = threading.Thread(target=server.stderr.read)
         drain.start()
         yield address.group()
+        # JupyterLab ends its kernels first; its stderr closes when all of them have ended.
         os.killpg(server.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(10)
+        drain.join(30)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
-        drain.join()
 
 
 class Learner:
