@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from autograder.environment import add_tools_to_path
 from autograder.lesson.pipeline import RELEASE
 
 c = get_config()  # noqa: F821 - traitlets puts it here
+
+add_tools_to_path()  # a new gradebook asks the command alembic for its version
 
 root = Path(__file__).resolve().parent
 grading = root / "grading"
