@@ -17,7 +17,6 @@ from autograder.lesson.guide import Entry, Guide, load_guide
 from autograder.lesson.prove.ledger import Proof, measured_on, proof_of, read_ledger, write_ledger
 from autograder.lesson.prove.reading import read_lesson, unlisted
 from autograder.lesson.prove.tools import left_over, lint, outdated_notebooks
-from autograder.lesson.release import load_lessons, stale
 from autograder.lesson.trial.failure import Failure, Point
 from autograder.lesson.trial.run import Survivor, Tally
 from autograder.lesson.trial.worker import Result, run_lessons
@@ -56,6 +55,9 @@ def read(course: Course, names: Sequence[str] = ()) -> list[Failure]:
 
     Raises CourseError for a source or manifest that can't be read, or a name that means nothing.
     """
+    # Not at the top: it loads nbgrader, which takes seconds and is needed here alone.
+    from autograder.lesson.release import load_lessons, stale
+
     guide = load_guide(course)
     entries = _selected(guide, names)
     lessons = load_lessons(course, guide)
