@@ -289,7 +289,7 @@ READ = (
         "used_before_taught",
         (
             (IMPORT, IMPORT + "\n\ndef later() -> str:\n    return title\n\n\n"),
-            (LAST, LAST + "\n# %%\ntitle = 'late'\n"),
+            (LAST, LAST + '\n# %%\ntitle = "late"\n'),
         ),
         Point.ORDER,
         "uses title, which no earlier cell gives",
