@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-from autograder.grade.child import serve_alone
-
 # More than any notebook shows that somebody will read; in bytes, for one cell.
 MAX_ANSWER = 64_000_000
 
@@ -180,6 +178,8 @@ class SpawnedChild:
     """A process of its own. It can't be interrupted on Windows, so it isn't anywhere."""
 
     def __init__(self) -> None:
+        from autograder.grade.child import serve_alone  # it takes the kernel along, which only children need
+
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=serve_alone, args=(theirs,), daemon=True)

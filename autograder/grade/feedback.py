@@ -78,10 +78,10 @@ def number(points: float) -> str:
 
 def _answers(result: Result) -> Iterator[tuple[str, str]]:
     """Yield the learner's answers by grade id."""
-    for cell in result.notebook.cells if result.notebook else ():
-        given = cell.metadata.get("nbgrader", {})
+    for cell in result.notebook["cells"] if result.notebook else ():
+        given = cell["metadata"].get("nbgrader", {})
         if given.get("solution"):
-            yield given["grade_id"], cell.source
+            yield given["grade_id"], cell["source"]
 
 
 def _signs() -> Mapping[str, str]:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from nbformat import NotebookNode
+# Notebooks and outputs in nbformat's form. They are plain data, since nbformat takes seconds to import.
+Notebook = dict[str, Any]
+Output = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Job:
 class CellRun:
     """What became of one cell: its outputs in nbformat's form and, where it went wrong as a whole, how in words."""
 
-    outputs: list[NotebookNode]
+    outputs: list[Output]
     execution_count: int | None = None
     fault: str = ""
 
@@ -126,7 +129,7 @@ class Result:
     timestamp: datetime | None
     scores: tuple[Score, ...]
     # None where nothing could be run.
-    notebook: NotebookNode | None
+    notebook: Notebook | None
     # What was mended or is odd, and doesn't need anybody.
     remarks: tuple[str, ...] = ()
     # Why a person has to look at it.
@@ -158,14 +161,26 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a notebook may take, in seconds."""
+    """What a notebook may take: seconds, bytes and characters."""
 
     # One cell; nbgrader's own default.
     cell: float = 30
+    # All cells together, those that are run again among them; also the processor time of each process.
+    notebook: float = 600
     # How long an interrupted cell has to end before its process is killed.
     grace: float = 4
     # How long a new process has to get ready.
     start: float = 60
+    # Each process, and all of them together.
+    memory: int = 2 << 30
+    # Processes and threads.
+    processes: int = 256
+    # One file, and all files of its own.
+    file_size: int = 256 << 20
+    disk: int = 512 << 20
+    # What a cell, and a notebook, may show.
+    cell_output: int = 500_000
+    notebook_output: int = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)

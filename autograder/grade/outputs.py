@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nbformat import NotebookNode, from_dict
+from autograder.grade.model import Output
 
 
-def clean(given: object) -> list[NotebookNode]:
+def clean(given: object) -> list[Output]:
     """Return the outputs among `given` that a notebook may hold; the others are left out."""
     found = (_output(output) for output in given if isinstance(output, dict)) if isinstance(given, list) else ()
-    return [from_dict(output) for output in found if output]
+    return [output for output in found if output]
 
 
-def _output(output: Mapping[str, Any]) -> dict[str, Any] | None:
+def _output(output: Mapping[str, Any]) -> Output | None:
     """Return an output with what nbformat asks of its type and no more, None where it lacks something."""
     match output:
         case {"output_type": "stream", "name": "stdout" | "stderr" as name, "text": str(text)}:

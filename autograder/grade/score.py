@@ -6,9 +6,7 @@ import ast
 import re
 from collections.abc import Sequence
 
-from nbformat import NotebookNode
-
-from autograder.grade.model import CellRun, MasterCell, Score, TestLine
+from autograder.grade.model import CellRun, MasterCell, Output, Score, TestLine
 from autograder.notebook.report import MIME_TYPE
 
 PASSING = ("passed", "skipped")
@@ -60,7 +58,7 @@ def expected_tests(cell: MasterCell) -> set[str]:
 
 def _tests(cell: MasterCell, run: CellRun) -> dict[str, TestLine]:
     """Return what the check's report says of each test, by name; nothing where there isn't just one report."""
-    reports = [output.data[MIME_TYPE] for output in run.outputs if MIME_TYPE in output.get("data", {})]
+    reports = [output["data"][MIME_TYPE] for output in run.outputs if MIME_TYPE in output.get("data", {})]
     if len(reports) != 1 or not isinstance(reports[0], dict) or not isinstance(reports[0].get("tests"), list):
         return {}
     return {
@@ -90,25 +88,25 @@ def _first(failed: Sequence[TestLine]) -> str:
     return _one_line(f"{first.sentence}: {first.message}" if first.message else first.sentence)
 
 
-def _error(outputs: Sequence[NotebookNode]) -> str:
+def _error(outputs: Sequence[Output]) -> str:
     """Return in one line the error that a cell ended in, "" where it didn't."""
     for output in outputs:
-        if output.output_type == "error":
-            return _one_line(ANSI.sub("", f"{output.ename}: {output.evalue}"))
+        if output["output_type"] == "error":
+            return _one_line(ANSI.sub("", f"{output['ename']}: {output['evalue']}"))
     return _usage(outputs)
 
 
-def _usage(outputs: Sequence[NotebookNode]) -> str:
+def _usage(outputs: Sequence[Output]) -> str:
     """Return what IPython says, on stderr alone, of a magic that is unknown or wrongly used."""
     for output in outputs:
-        if output.output_type == "stream" and output.name == "stderr" and output.text.startswith("UsageError"):
-            return _one_line(output.text)
+        if output["output_type"] == "stream" and output["name"] == "stderr" and output["text"].startswith("UsageError"):
+            return _one_line(output["text"])
     return ""
 
 
-def _partial(outputs: Sequence[NotebookNode], points: float) -> float:
+def _partial(outputs: Sequence[Output], points: float) -> float:
     """Return the value that a cell shows where it is a number from 0 to `points`, else all points."""
-    values = [output.data.get("text/plain") for output in outputs if output.output_type == "execute_result"]
+    values = [output["data"].get("text/plain") for output in outputs if output["output_type"] == "execute_result"]
     try:
         value = float(values[0])
     except (IndexError, TypeError, ValueError):

@@ -53,7 +53,7 @@ class Store:
         section, _, notebook = result.lesson.partition("/")
         if result.notebook:
             path = self._places.autograded / result.student / f"{result.lesson}.ipynb"
-            write(path, nbformat.writes(result.notebook).encode())
+            write(path, nbformat.writes(nbformat.from_dict(result.notebook)).encode())
         with _transaction(self._gradebook) as gradebook:
             gradebook.update_or_create_student(result.student)
             timestamp = {"timestamp": result.timestamp} if result.timestamp else {}
@@ -90,7 +90,7 @@ def _save_scores(submitted: SubmittedNotebook, result: Result) -> None:
 def _save_comments(gradebook: Gradebook, submitted: SubmittedNotebook, result: Result) -> None:
     """Write which answers are as they were given out, as nbgrader's SaveAutoGrades does."""
     answers = {}
-    for cell in result.notebook.cells if result.notebook else ():
+    for cell in map(nbformat.from_dict, result.notebook["cells"] if result.notebook else ()):
         if is_solution(cell):
             answers[cell.metadata.nbgrader.grade_id] = compute_checksum(cell)
     stubs = {cell.name: cell.checksum for cell in submitted.notebook.source_cells}

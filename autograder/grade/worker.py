@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-from nbformat import NotebookNode, from_dict
-from nbformat.v4 import new_notebook
+from typing import Any
 
 from autograder.grade.children import Launcher
 from autograder.grade.match import Plan, PlannedCell, plan
-from autograder.grade.model import CellRun, Job, Limits, Master, Result, Score
+from autograder.grade.model import CellRun, Job, Limits, Master, Notebook, Output, Result, Score
 from autograder.grade.read import UnreadableError, read_notebook
 from autograder.grade.run import Step, run_cells
 from autograder.grade.score import score
@@ -73,20 +71,19 @@ def _named(cell: PlannedCell, number: int) -> str:
     return f"the cell {cell.master.grade_id}" if cell.master else f"code cell {number}"
 
 
-def _executed(planned: Plan, runs: Sequence[CellRun], master: Master) -> NotebookNode:
+def _executed(planned: Plan, runs: Sequence[CellRun], master: Master) -> Notebook:
     """Return the notebook with what its cells showed, and the master's metadata alone."""
     rest = iter(runs)
     cells = [
         _cell(cell, index, next(rest) if cell.cell_type == "code" else None) for index, cell in enumerate(planned.cells)
     ]
-    notebook: NotebookNode = new_notebook(cells=cells, metadata=from_dict(dict(master.metadata)))
-    return notebook
+    return {"cells": cells, "metadata": dict(master.metadata), "nbformat": 4, "nbformat_minor": 5}
 
 
-def _cell(cell: PlannedCell, index: int, run: CellRun | None) -> NotebookNode:
+def _cell(cell: PlannedCell, index: int, run: CellRun | None) -> dict[str, Any]:
     """Return one cell of the executed notebook."""
     metadata: Mapping[str, object] = {"nbgrader": dict(cell.master.metadata)} if cell.master else {}
-    made: dict[str, object] = {
+    made: dict[str, Any] = {
         "cell_type": cell.cell_type,
         "id": cell.master.cell_id if cell.master else f"own-{index}",
         "metadata": metadata,
@@ -94,13 +91,11 @@ def _cell(cell: PlannedCell, index: int, run: CellRun | None) -> NotebookNode:
     }
     if run:
         made |= {"outputs": [*run.outputs, *_told(run)], "execution_count": run.execution_count}
-    return from_dict(made)
+    return made
 
 
-def _told(run: CellRun) -> list[NotebookNode]:
+def _told(run: CellRun) -> list[Output]:
     """Return a fault as an output, for whoever reads the notebook."""
     if not run.fault:
         return []
-    return [
-        from_dict({"output_type": "error", "ename": "Fault", "evalue": run.fault, "traceback": [f"Fault: {run.fault}"]})
-    ]
+    return [{"output_type": "error", "ename": "Fault", "evalue": run.fault, "traceback": [f"Fault: {run.fault}"]}]

@@ -10,8 +10,9 @@ from IPython.core.error import UsageError
 from IPython.display import display
 
 from autograder.notebook import progress
+from autograder.notebook.outcome import Outcome, TestResult
 from autograder.notebook.report import MIME_TYPE, as_data, as_html, as_text, summary
-from autograder.notebook.runner import Outcome, TestResult, run_tests
+from autograder.notebook.runner import run_tests
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from autograder.notebook.runner import Outcome, TestResult
+from autograder.notebook.outcome import Outcome, TestResult
 
 MIME_TYPE = "application/vnd.autograder.check+json"
 SIGNS = {Outcome.PASSED: "✔", Outcome.FAILED: "✘", Outcome.UNSOLVED: "○", Outcome.SKIPPED: "–"}

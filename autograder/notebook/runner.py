@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Collection, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
@@ -20,6 +19,8 @@ from typing import TypeVar
 
 import anyio.pytest_plugin
 import pytest
+
+from autograder.notebook.outcome import Outcome, TestResult
 
 T = TypeVar("T")
 
@@ -39,33 +40,6 @@ OPTIONS = (
     "--capture=sys",
     *(f"-pno:{plugin}" for plugin in UNUSED),
 )
-
-
-class Outcome(StrEnum):
-    """How a test ended."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    UNSOLVED = "unsolved"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class TestResult:
-    """One test's end: its name, its outcome and, unless it passed, why in words."""
-
-    __test__ = False
-
-    name: str
-    outcome: Outcome
-    message: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """The test's name as people read it: `keeps the order [limit=3]`."""
-        function, bracket, parameters = self.name.rpartition("::")[2].partition("[")
-        words = function.removeprefix("test_").replace("_", " ")
-        return f"{words} [{parameters}" if bracket else words
 
 
 def run_tests(

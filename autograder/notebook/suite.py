@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from autograder.course import CourseError
-from autograder.notebook.runner import Outcome, run_tests
+from autograder.notebook.outcome import Outcome
+from autograder.notebook.runner import run_tests
 
 # Seconds that an async test may take: with a fault in what it tests, it may wait for what never comes.
 DEADLINE = 2.0

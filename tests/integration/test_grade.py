@@ -103,7 +103,7 @@ def test_cells_that_were_run_again_are_run_once_more_and_not_shown_twice(launche
 def test_a_cell_gets_its_files_and_leaves_none(launcher: Launcher) -> None:
     steps = [Step("import pathlib; print(pathlib.Path('data/x.txt').read_text()); print(pathlib.Path.cwd())")]
     (run,) = run_cells(steps, launcher, QUICK, {"data/x.txt": b"seven"})
-    text, folder = run.outputs[0].text.split()
+    text, folder = run.outputs[0]["text"].split()
     assert text == "seven"
     assert not Path(folder).exists()
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from autograder.notebook.runner import Outcome, TestResult, run_tests
+from autograder.notebook.outcome import Outcome, TestResult
+from autograder.notebook.runner import run_tests
 
 
 def _run(source: str, *, learner: str = "", **options: bool) -> list[TestResult]:

@@ -9,7 +9,8 @@ import pytest
 
 from autograder.course import CourseError
 from autograder.notebook import suite
-from autograder.notebook.runner import Outcome, run_tests
+from autograder.notebook.outcome import Outcome
+from autograder.notebook.runner import run_tests
 
 NOTEBOOK = """
 import asyncio

@@ -27,8 +27,8 @@ from autograder.lesson.source import SOLUTION_BEGIN, SOLUTION_END, Cell, Exercis
 from autograder.lesson.trial.examples import examples_in, run_example
 from autograder.lesson.trial.failure import Failure, Point
 from autograder.lesson.trial.waivers import waivers_in
+from autograder.notebook.outcome import Outcome as How
 from autograder.notebook.report import MIME_TYPE
-from autograder.notebook.runner import Outcome as How
 from autograder.notebook.runner import run_tests
 
 T = TypeVar("T")
