@@ -10,8 +10,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from jupyter_cache import get_cache  # type: ignore[import-untyped]
-from jupyter_cache.base import CacheBundleIn  # type: ignore[import-untyped]
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
 from nbformat import NotebookNode, from_dict
 
 import autograder

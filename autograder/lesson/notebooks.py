@@ -141,7 +141,9 @@ def _graded(
 
 def _folded(summary: str, text: str) -> str:
     """Return markdown that shows `summary` and unfolds `text`."""
+    # Markdown isn't read inside <summary>.
     shown = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(summary, quote=False))
+    shown = re.sub(r"\*([^*`]+)\*", r"<em>\1</em>", shown)
     return f"<details>\n<summary>{shown}</summary>\n\n{text}\n\n</details>"
 
 

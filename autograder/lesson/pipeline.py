@@ -17,6 +17,7 @@ from nbgrader.preprocessors import (
     NbGraderPreprocessor,
     SaveCells,
 )
+from nbgrader.utils import is_grade
 
 from autograder.lesson.notebooks import AFTER_TAG, STARTER_KEY
 
@@ -42,6 +43,16 @@ class DropAfter(NbGraderPreprocessor):  # type: ignore[misc]
         return nb, resources
 
 
+class LetChecksFail(NbGraderPreprocessor):  # type: ignore[misc]
+    """Lets "Run All" go on behind a check that fails: an unsolved exercise stops nobody."""
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
+        """Return the cell, tagged if it is graded as one that may raise."""
+        if is_grade(cell):
+            cell.metadata["tags"] = [*cell.metadata.get("tags", ()), "raises-exception"]
+        return cell, resources
+
+
 RELEASE = [
     IncludeHeaderFooter,
     LockCells,
@@ -49,6 +60,7 @@ RELEASE = [
     UseStarter,  # after ClearSolutions, which would take the starter for an answer
     ClearOutput,
     DropAfter,
+    LetChecksFail,
     CheckCellMetadata,
     ComputeChecksums,
     SaveCells,  # before ClearHiddenTests: the gradebook keeps the tests that graders run

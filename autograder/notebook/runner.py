@@ -38,6 +38,7 @@ OPTIONS = (
     "--noconftest",
     "--disable-plugin-autoload",
     "--capture=sys",
+    "--color=no",  # whatever the kernel's environment says: reports are text and HTML
     *(f"-pno:{plugin}" for plugin in UNUSED),
 )
 
