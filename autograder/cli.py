@@ -130,12 +130,18 @@ def grade(
     submissions: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Mark a class: DIR/STUDENT/SECTION/LESSON.ipynb.")
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="How many notebooks are run at once; one for each core by default.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what hasn't changed since the last time.")] = False,
 ) -> None:
     """Mark your notebooks, or a class, with the hidden tests. Exit status 1 where a person has to look."""
-    from autograder.grade.command import grade_class, grade_own
+    from autograder.grade.command import Options, grade_class, grade_own
 
-    course = find_course()
-    sys.exit(grade_class(course, submissions, lesson) if submissions else grade_own(course, lesson))
+    course, options = find_course(), Options(jobs, fresh)
+    if submissions:
+        sys.exit(grade_class(course, submissions, lesson, options=options))
+    sys.exit(grade_own(course, lesson, options=options))
 
 
 @app.command()

@@ -29,10 +29,43 @@ class Stray:
 
 @dataclass(slots=True)
 class Collected:
-    """The jobs, and what a person has to look at instead."""
+    """The submissions of a class, which are read when they are asked for, and what a person has to look at instead."""
 
-    jobs: list[Job] = field(default_factory=list)
+    folder: Path
+    students: Sequence[str]
+    masters: Mapping[str, Master]
+    # Whole when every job has been asked for.
     strays: list[Stray] = field(default_factory=list)
+    # The number of jobs, by the folders that are there.
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        sections = self._sections()
+        self.total = sum(len(sections[path.name]) for path in self._folders() if path.name in sections)
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the jobs, student by student."""
+        sections = self._sections()
+        for student in self.students:
+            yield from _collect_student(self.folder / student, sections, self.strays)
+
+    def handed_in(self) -> set[str]:
+        """Return the sections that somebody has handed in something of."""
+        return {path.name for path in self._folders()} & self._sections().keys()
+
+    def _folders(self) -> Iterator[Path]:
+        """Yield the folders below those of the students."""
+        for student in self.students:
+            for entry in os.scandir(self.folder / student):
+                if _is_real_folder(entry):
+                    yield Path(entry.path)
+
+    def _sections(self) -> dict[str, list[Master]]:
+        """Return the masters by section."""
+        sections: dict[str, list[Master]] = {}
+        for master in self.masters.values():
+            sections.setdefault(master.section, []).append(master)
+        return sections
 
 
 def collect_own(course: Course, masters: Mapping[str, Master]) -> list[Job]:
@@ -55,7 +88,7 @@ def collect_own(course: Course, masters: Mapping[str, Master]) -> list[Job]:
 
 
 def collect_class(folder: Path, masters: Mapping[str, Master]) -> Collected:
-    """Return a job for each lesson of each section that a student has handed in something of.
+    """Return the submissions of a class: a job for each lesson of each section that a student handed in something of.
 
     Raises CourseError where `folder` isn't a folder, or has no student's folder.
     """
@@ -64,41 +97,35 @@ def collect_class(folder: Path, masters: Mapping[str, Master]) -> Collected:
     students = sorted(entry.name for entry in os.scandir(folder) if _is_real_folder(entry))
     if not students:
         raise CourseError(f"{folder} has no folder in it: the layout is STUDENT/SECTION/LESSON.ipynb")
-    sections: dict[str, list[Master]] = {}
-    for master in masters.values():
-        sections.setdefault(master.section, []).append(master)
-    collected = Collected()
-    for student in students:
-        _collect_student(folder / student, sections, collected)
-    return collected
+    return Collected(folder, students, masters)
 
 
-def _collect_student(folder: Path, sections: Mapping[str, Sequence[Master]], collected: Collected) -> None:
-    """Add what one student has handed in."""
+def _collect_student(folder: Path, sections: Mapping[str, Sequence[Master]], strays: list[Stray]) -> Iterator[Job]:
+    """Yield the jobs of what one student has handed in, and add the rest to `strays`."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.name.startswith("."):
             continue
         if _is_real_folder(entry) and entry.name in sections:
-            _collect_section(folder.name, folder / entry.name, sections[entry.name], collected)
+            yield from _collect_section(folder.name, folder / entry.name, sections[entry.name], strays)
         elif entry.is_dir() or entry.name.endswith(".ipynb"):
             why = f"it is none of the sections {', '.join(sections)}"
-            collected.strays.append(Stray(folder.name, entry.name, why))
+            strays.append(Stray(folder.name, entry.name, why))
 
 
-def _collect_section(student: str, folder: Path, masters: Sequence[Master], collected: Collected) -> None:
-    """Add the lessons of one section."""
+def _collect_section(student: str, folder: Path, masters: Sequence[Master], strays: list[Stray]) -> Iterator[Job]:
+    """Yield the lessons of one section."""
     files, doubts = _beside(folder)
     timestamp, odd = _timestamp(files.pop(TIMESTAMP, b"").decode(errors="replace").strip())
     doubts += odd
     for master in masters:
         content, problems = _content(folder / f"{master.notebook}.ipynb")
         submission = Submission(student, master.lesson, content, files, timestamp, (*doubts, *problems))
-        collected.jobs.append(Job(submission, master))
+        yield Job(submission, master)
     known = {f"{master.notebook}.ipynb" for master in masters}
     for path in sorted(folder.glob("*.ipynb")):
         if path.name not in known:
             why = f"it is none of the lessons {', '.join(sorted(known))}"
-            collected.strays.append(Stray(student, f"{folder.name}/{path.name}", why))
+            strays.append(Stray(student, f"{folder.name}/{path.name}", why))
 
 
 def _timestamp(text: str) -> tuple[datetime | None, list[str]]:

@@ -2,47 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from autograder.course import Course
+from autograder.grade.cache import Cache
 from autograder.grade.collect import collect_class, collect_own
 from autograder.grade.feedback import page
 from autograder.grade.files import write
 from autograder.grade.master import load_masters
 from autograder.grade.model import Job, Limits, Places, Result, Saved
 from autograder.grade.pool import grade_all
+from autograder.grade.show import with_progress
 from autograder.grade.table import grades_csv, print_class, print_own
 from autograder.lesson.guide import load_guide
 
 DONE = 0
 NEEDS_PERSON = 1
+# As shells have it for what Ctrl-C has ended.
+INTERRUPTED = 130
 
 
-def grade_own(course: Course, name: str | None = None, limits: Limits | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to grade."""
+
+    # How many notebooks are run at once; one for each core when None.
+    jobs: int | None = None
+    # Run what is unchanged too.
+    fresh: bool = False
+
+
+def grade_own(
+    course: Course, name: str | None = None, limits: Limits | None = None, options: Options | None = None
+) -> int:
     """Mark the learner's own notebooks: those of a section or lesson called `name`, or all.
 
     Prints a table and writes a page for each lesson below `grading/feedback/`; the notebooks are only read. Returns the
     exit status: 0, or 1 where a person has to look at something. Raises CourseError where there is nothing to mark.
     """
+    options = options or Options()
     masters = load_masters(course, [entry.id for entry in load_guide(course).select(name)])
     jobs = collect_own(course, masters)
     console = Console()
-    feedback = Places(course.grading).feedback
+    places = Places(course.grading)
     results = {}
-    for result in _with_progress(console, jobs, limits or Limits()):
-        write(feedback / f"{result.lesson}.html", page(masters[result.lesson], result))
-        results[result.lesson] = result
+    try:
+        graded = _graded(jobs, places, limits or Limits(), options)
+        for result in with_progress(console, graded, len(jobs)):
+            write(places.feedback / f"{result.lesson}.html", page(masters[result.lesson], result))
+            results[result.lesson] = result
+    except KeyboardInterrupt:
+        return _interrupted(console, len(results), len(jobs))
     ordered = [results[lesson] for lesson in masters if lesson in results]
     print_own(console, masters, ordered)
-    console.print(f"More about each test: {feedback.relative_to(course.root)}/", highlight=False)
+    console.print(f"More about each test: {_shown(places.feedback, course)}/", highlight=False)
     return _status(ordered)
 
 
-def grade_class(course: Course, folder: Path, name: str | None = None, limits: Limits | None = None) -> int:
+def grade_class(
+    course: Course,
+    folder: Path,
+    name: str | None = None,
+    limits: Limits | None = None,
+    options: Options | None = None,
+) -> int:
     """Mark a class: `folder` holds STUDENT/SECTION/LESSON.ipynb. `name` is a section or lesson, all when None.
 
     Fills nbgrader's gradebook and writes `grading/grades.csv` and a page for each submission below `grading/feedback/`.
@@ -51,35 +78,60 @@ def grade_class(course: Course, folder: Path, name: str | None = None, limits: L
     """
     from autograder.grade.store import Store  # it takes nbgrader along, for which a learner needn't wait
 
+    options = options or Options()
     masters = load_masters(course, [entry.id for entry in load_guide(course).select(name)])
     collected = collect_class(folder, masters)
     console = Console()
     places = Places(course.grading)
-    results = []
+    results: list[Result] = []
     saved: dict[tuple[str, str], Saved] = {}
-    store = Store(course, sorted({job.master.section for job in collected.jobs}))
+    store = Store(course, sorted(collected.handed_in()))
     try:
-        for result in _with_progress(console, collected.jobs, limits or Limits()):
+        graded = _graded(collected.jobs(), places, limits or Limits(), options)
+        for result in with_progress(console, graded, collected.total):
             saved[result.student, result.lesson] = store.save(result)
             target = places.feedback / result.student / f"{result.lesson}.html"
             write(target, page(masters[result.lesson], result, saved[result.student, result.lesson].penalty))
-            results.append(result)
+            results.append(replace(result, notebook=None))  # a class's notebooks needn't fit into memory
+    except KeyboardInterrupt:
+        return _interrupted(console, len(results), collected.total)
     finally:
         store.close()
     write(places.grades, grades_csv(results, saved, collected.strays))
     print_class(console, results, collected.strays)
-    console.print(f"wrote {places.grades.relative_to(course.root)}", highlight=False)
+    console.print(f"wrote {_shown(places.grades, course)}", highlight=False)
     return NEEDS_PERSON if collected.strays else _status(results)
 
 
-def _with_progress(console: Console, jobs: Sequence[Job], limits: Limits) -> Iterator[Result]:
-    """Yield the results of the jobs under a progress bar."""
-    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task: TaskID = progress.add_task("grading", total=len(jobs))
-        for result in grade_all(jobs, limits):
-            progress.advance(task)
-            yield result
+def _graded(jobs: Iterable[Job], places: Places, limits: Limits, options: Options) -> Iterator[Result]:
+    """Yield the results of the jobs: those that are kept of earlier runs, and the others as they come."""
+    cache = Cache(places.results, limits)
+    keys: dict[tuple[str, str], str] = {}
+
+    def unchanged_or_to_run() -> Iterator[Job | Result]:
+        for job in jobs:
+            key = cache.key(job)
+            found = None if options.fresh else cache.find(key, job.submission)
+            if found is None:
+                keys[job.submission.student, job.submission.lesson] = key
+            yield found or job
+
+    for result in grade_all(unchanged_or_to_run(), limits, options.jobs):
+        key = keys.pop((result.student, result.lesson), None)
+        if key:
+            cache.keep(key, result)
+        yield result
+
+
+def _interrupted(console: Console, done: int, total: int) -> int:
+    """Say that Ctrl-C has ended the run; return the exit status."""
+    console.print(f"stopped after {done} of {total}: they are kept, and the same command goes on from there")
+    return INTERRUPTED
+
+
+def _shown(path: Path, course: Course) -> str:
+    """Return a path as people read it."""
+    return str(path.relative_to(course.root))
 
 
 def _status(results: Iterable[Result]) -> int:

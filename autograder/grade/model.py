@@ -134,6 +134,8 @@ class Result:
     remarks: tuple[str, ...] = ()
     # Why a person has to look at it.
     doubts: tuple[str, ...] = ()
+    # Whether the grader itself failed on it.
+    failed: bool = False
 
     @property
     def points(self) -> float:
@@ -203,6 +205,11 @@ class Places:
     def feedback(self) -> Path:
         """The pages for people."""
         return self.root / "feedback"
+
+    @property
+    def results(self) -> Path:
+        """What the last results were and came from, so that unchanged work isn't run again."""
+        return self.root / "results"
 
     @property
     def grades(self) -> Path:

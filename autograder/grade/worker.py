@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from autograder.grade.children import Launcher
@@ -18,7 +19,8 @@ def grade(job: Job, launcher: Launcher, limits: Limits) -> Result:
     try:
         return _grade(job, launcher, limits)
     except Exception as error:  # a defect of the grader: the others are marked all the same
-        return _nothing(job, "not graded", f"the grader failed on it: {type(error).__name__}: {error}")
+        nothing = _nothing(job, "not graded", f"the grader failed on it: {type(error).__name__}: {error}")
+        return replace(nothing, failed=True)
 
 
 def _grade(job: Job, launcher: Launcher, limits: Limits) -> Result:
