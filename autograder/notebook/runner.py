@@ -61,7 +61,7 @@ def run_tests(
     # In the module, since there it comes before the fixture of anyio's plugin.
     vars(module).setdefault("anyio_backend", anyio_backend)
     collector = _Collector(module, frozenset(names))
-    recorder = _Recorder(learner)
+    recorder = _Recorder(namespace, learner)
     # Checks run beside the kernel's event loop, so async tests need a thread of their own.
     with tempfile.TemporaryDirectory(prefix="check-") as folder, contextlib.redirect_stdout(io.StringIO()):
         arguments = [*OPTIONS, f"--basetemp={folder}/tmp", str(PLACEHOLDER)]
@@ -105,6 +105,7 @@ def _top_name(item: pytest.Item) -> str:
 class _Recorder:
     """A pytest plugin that keeps one result for each test, and what went wrong in words."""
 
+    tests: Mapping[str, object]
     learner: Mapping[str, object] | None
     results: list[TestResult] = field(default_factory=list)
     problem: str = ""
@@ -151,11 +152,16 @@ class _Recorder:
         lines = _describe(error)
         if isinstance(error, NameError) and error.name and self.learner is not None and error.name not in self.learner:
             lines.append(f"Is there a cell above that defines {error.name}, and has it been run?")
-        reached = [place for place in walk_tb(error.__traceback__) if place[0].f_globals is self.learner]
-        if reached:
-            code, line = reached[-1][0].f_code, reached[-1][1]
+        known = [place for place in walk_tb(error.__traceback__) if self._knows(place[0].f_globals)]
+        # Where the last line known is the test's own, the answer has done nothing since.
+        if known and known[-1][0].f_globals is self.learner:
+            code, line = known[-1][0].f_code, known[-1][1]
             lines.append(f"in {code.co_name}, line {line}: {linecache.getline(code.co_filename, line).strip()}")
         return "\n".join(lines)
+
+    def _knows(self, names: Mapping[str, object]) -> bool:
+        """Whether code with these globals is the answer's or a test's."""
+        return names is self.learner or names is self.tests
 
 
 def _describe(error: BaseException) -> list[str]:

@@ -97,6 +97,12 @@ def test_a_message_shows_where_in_the_answer_it_went_wrong() -> None:
     assert "answer, line 2" in result.message
 
 
+def test_a_failing_assertion_below_the_answer_is_not_blamed_on_its_line() -> None:
+    check = "def test_it():\n    def callback(): assert 1 == 2\n    answer(callback)"
+    (result,) = _run(check, learner="def answer(callback):\n    callback()\n")
+    assert "answer, line" not in result.message
+
+
 def test_a_missing_name_is_explained() -> None:
     (result,) = _run("def test_it(): answer()")
     assert "answer" in result.message.splitlines()[-1]
