@@ -125,7 +125,7 @@ def _graded(jobs: Iterable[Job], places: Places, limits: Limits, options: Option
 
 def _interrupted(console: Console, done: int, total: int) -> int:
     """Say that Ctrl-C has ended the run; return the exit status."""
-    console.print(f"stopped after {done} of {total}: they are kept, and the same command goes on from there")
+    console.print(f"stopped after {done} of {total}; the same command goes on from there")
     return INTERRUPTED
 
 
