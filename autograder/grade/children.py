@@ -6,16 +6,24 @@ import contextlib
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
+from autograder.grade.environment import environment
+from autograder.grade.model import Limits
+from autograder.grade.sandbox import HOME, Protection, protection
+
 # More than any notebook shows that somebody will read; in bytes, for one cell.
 MAX_ANSWER = 64_000_000
+DEFAULT = Limits()
 
 
 class ChildDiedError(Exception):
@@ -51,9 +59,9 @@ class Launcher(Protocol):
         """End what the launcher keeps."""
 
 
-def launcher() -> Launcher:
-    """Return the launcher for this system."""
-    return Forking() if hasattr(os, "fork") else Spawning()
+def launcher(limits: Limits = DEFAULT) -> Launcher:
+    """Return the launcher for this system, whose children heed these limits."""
+    return Forking(limits) if hasattr(os, "fork") else Spawning(limits)
 
 
 def give(child: Child, order: Mapping[str, object]) -> None:
@@ -87,7 +95,9 @@ def answer(child: Child, seconds: float) -> Mapping[str, Any]:
 class Forking:
     """Forks children from one warm process."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = DEFAULT, protected: Protection | None = None) -> None:
+        self._limits = limits
+        self._protection = protected or protection()
         self._lock = threading.Lock()
         self._template: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -97,17 +107,18 @@ class Forking:
         """Fork a child; the template is started first where it isn't there yet, or no more."""
         ours, theirs = multiprocessing.Pipe()
         line, far_line = socket.socketpair()
+        folder = None if self._protection.namespaces else _new_folder(self._protection.user)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the launcher is closed")
             try:
-                self._send(theirs.fileno(), far_line.fileno())
+                self._send(folder or HOME, theirs.fileno(), far_line.fileno())
             except OSError:  # somebody has ended the template
                 self._stop()
-                self._send(theirs.fileno(), far_line.fileno())
+                self._send(folder or HOME, theirs.fileno(), far_line.fileno())
         theirs.close()
         far_line.close()
-        return ForkedChild(ours, line)
+        return ForkedChild(ours, line, folder)
 
     def close(self) -> None:
         """End the template."""
@@ -115,16 +126,17 @@ class Forking:
             self._closed = True
             self._stop()
 
-    def _send(self, *descriptors: int) -> None:
-        """Give the template the two descriptors of a new child."""
+    def _send(self, folder: str, *descriptors: int) -> None:
+        """Give the template the folder and the two descriptors of a new child."""
         if self._control is None:
             self._control, far = socket.socketpair()
-            command = [sys.executable, "-m", "autograder.grade.template", str(far.fileno())]
+            told = (json.dumps(asdict(what)) for what in (self._protection, self._limits))
+            command = [sys.executable, "-m", "autograder.grade.template", str(far.fileno()), *told]
             self._template = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=[far.fileno()], env=_environment()
+                command, stdin=subprocess.DEVNULL, pass_fds=[far.fileno()], env=environment()
             )
             far.close()
-        socket.send_fds(self._control, [b"+"], list(descriptors))
+        socket.send_fds(self._control, [os.fsencode(folder)], list(descriptors))
 
     def _stop(self) -> None:
         """Close the control socket, at which the template kills its children and ends."""
@@ -139,9 +151,11 @@ class Forking:
 class ForkedChild:
     """A child of the template."""
 
-    def __init__(self, connection: Connection, line: socket.socket) -> None:
+    def __init__(self, connection: Connection, line: socket.socket, folder: str | None) -> None:
         self.connection = connection
         self._line = line
+        # Where it can write, None where it has files of its own that end with it.
+        self._folder = folder
 
     def interrupt(self) -> bool:
         """Send SIGINT."""
@@ -161,14 +175,19 @@ class ForkedChild:
                 pass
         self._line.close()
         self.connection.close()
+        if self._folder:
+            _remove(self._folder)
 
 
 class Spawning:
     """Starts each child as a new process."""
 
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        self._limits = limits
+
     def start(self) -> SpawnedChild:
         """Start a child."""
-        return SpawnedChild()
+        return SpawnedChild(self._limits)
 
     def close(self) -> None:
         """Do nothing: nothing is kept."""
@@ -177,12 +196,14 @@ class Spawning:
 class SpawnedChild:
     """A process of its own. It can't be interrupted on Windows, so it isn't anywhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         from autograder.grade.child import serve_alone  # it takes the kernel along, which only children need
 
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve_alone, args=(theirs,), daemon=True)
+        self._folder = _new_folder()
+        # Not a daemon: those may not start processes of their own.
+        self._process = context.Process(target=serve_alone, args=(theirs, self._folder, limits))
         self._process.start()
         theirs.close()
 
@@ -200,6 +221,7 @@ class SpawnedChild:
         self._process.join()
         self._process.close()
         self.connection.close()
+        _remove(self._folder)
 
 
 @contextlib.contextmanager
@@ -212,7 +234,15 @@ def started(launcher: Launcher) -> Iterator[Child]:
         child.end()
 
 
-def _environment() -> dict[str, str]:
-    """Return what notebooks get of this process's environment: nothing that is secret."""
-    kept = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"NBGRADER_EXECUTION": "autograde"}
+def _new_folder(user: int | None = None) -> str:
+    """Make a folder for a child, which runs as `user` where that is somebody else."""
+    folder = tempfile.mkdtemp(prefix="grade-")
+    if user is not None:
+        os.chown(folder, user, user)
+    return folder
+
+
+def _remove(folder: str) -> None:
+    """Remove what a dead child has written, as far as that is possible."""
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,17 +1,79 @@
-"""Takes what a child says a cell has shown, as far as it has nbformat's form: a submission's code may have said it."""
+"""Takes what a child says a cell has shown, as far as it has nbformat's form: a submission's code may have said it.
+
+And cuts it where it is too long.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autograder.grade.model import Output
+from autograder.notebook.report import MIME_TYPE
+
+CUT = "… cut here: this is more than a cell, or a notebook, may show\n"
+# What an output is cut to that scores depend on, and that therefore is never left out.
+ESSENTIAL = 20_000
+# What an output takes in a notebook's file besides its text.
+AROUND = 100
 
 
 def clean(given: object) -> list[Output]:
     """Return the outputs among `given` that a notebook may hold; the others are left out."""
     found = (_output(output) for output in given if isinstance(output, dict)) if isinstance(given, list) else ()
     return [output for output in found if output]
+
+
+def cut(outputs: Sequence[Output], room: int) -> tuple[list[Output], int]:
+    """Return the outputs with at most about `room` characters, saying where they are cut, and how many that are.
+
+    Of what comes after the cut the first error, result and check's report are kept, for these decide on points.
+    """
+    kept: list[Output] = []
+    used = 0
+    essential = {"error", "execute_result", MIME_TYPE}
+    full = False
+    for output in outputs:
+        kinds = {output["output_type"], *output.get("data", {})} & essential
+        size = AROUND + _size(output)
+        if not full and used + size <= room:
+            kept.append(output)
+            used += size
+        else:
+            if not full:
+                text = (
+                    output["text"][: max(room - used - AROUND - len(CUT) - 1, 0)]
+                    if output["output_type"] == "stream"
+                    else ""
+                )
+                name = output.get("name", "stderr")
+                kept.append({"output_type": "stream", "name": name, "text": f"{text}\n{CUT}" if text else CUT})
+                used = room
+                full = True
+            if kinds:
+                kept.append(_shortened(output))
+        essential -= kinds
+    return kept, used
+
+
+def _size(output: Output) -> int:
+    """Return how many characters an output has."""
+    match output["output_type"]:
+        case "stream":
+            return len(output["text"])
+        case "error":
+            return len(output["ename"]) + len(output["evalue"]) + sum(map(len, output["traceback"]))
+    return sum(len(value) if isinstance(value, str) else len(json.dumps(value)) for value in output["data"].values())
+
+
+def _shortened(output: Output) -> Output:
+    """Return an output with little more than what scores depend on."""
+    if output["output_type"] == "error":
+        short = {name: output[name][:ESSENTIAL] for name in ("ename", "evalue")}
+        return {**output, **short, "traceback": [f"{short['ename']}: {short['evalue']}"]}
+    data = {kind: value for kind, value in output["data"].items() if kind in ("text/plain", MIME_TYPE)}
+    return {**output, "data": data if _size({**output, "data": data}) <= ESSENTIAL else {"text/plain": CUT}}
 
 
 def _output(output: Mapping[str, Any]) -> Output | None:

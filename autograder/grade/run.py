@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
+import base64
+import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autograder.grade.children import Child, ChildDiedError, ChildTimeoutError, Launcher, answer, give, started
 from autograder.grade.model import CellRun, Limits
-from autograder.grade.outputs import clean
+from autograder.grade.outputs import clean, cut
 
 DIED = "it ended the process that runs the notebook (a crash, os._exit, or too much memory)"
 EXITED = "it ended the kernel with exit()"
@@ -32,6 +33,8 @@ def run_cells(
     A cell that takes longer than its limit is interrupted. Where that doesn't help, or the process ends, another one
     takes its place: the cells before are run again there without the culprit, and their first results stand.
     """
+    deadline = time.monotonic() + limits.notebook
+    order = {name: base64.b64encode(content).decode() for name, content in (files or {}).items()}
     runs: dict[int, CellRun] = {}
     culprits: set[int] = set()
     while len(runs) < len(steps):
@@ -40,20 +43,24 @@ def run_cells(
             index for index in range(begin) if not (steps[index].test or runs[index].fault or index in culprits)
         ]
         todo = [*replayed, *range(begin, len(steps))]
-        with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as folder:
-            here, temporary = Path(folder, "notebook"), Path(folder, "tmp")
-            temporary.mkdir()
-            _lay_out(here, files or {})
-            with started(launcher) as child:
-                order = {"folder": str(here), "temporary": str(temporary), "cells": [steps[i].source for i in todo]}
-                culprit = _run_in(child, order, todo, runs, limits)
+        with started(launcher) as child:
+            cells = [steps[index].source for index in todo]
+            culprit = _run_in(child, {"files": order, "cells": cells}, todo, runs, limits, deadline)
         if culprit is not None:
             culprits.add(culprit)
-    return [runs[index] for index in range(len(steps))]
+        if time.monotonic() >= deadline:
+            fault = f"it was not run, or not to its end: the notebook took more than {limits.notebook:g} seconds"
+            runs = {index: CellRun([], fault=fault) for index in range(len(steps))} | runs
+    return _within(limits, [runs[index] for index in range(len(steps))])
 
 
 def _run_in(
-    child: Child, order: Mapping[str, object], todo: Sequence[int], runs: dict[int, CellRun], limits: Limits
+    child: Child,
+    order: Mapping[str, object],
+    todo: Sequence[int],
+    runs: dict[int, CellRun],
+    limits: Limits,
+    deadline: float,
 ) -> int | None:
     """Have a child run the cells `todo`, adding to `runs`; return the cell that it could not go on after, if any."""
     try:
@@ -62,7 +69,10 @@ def _run_in(
     except (ChildDiedError, ChildTimeoutError) as error:
         raise RuntimeError("no process could be started to run a notebook in") from error
     for index in todo:
-        run, usable = _next(child, limits)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        run, usable = _next(child, dataclasses.replace(limits, cell=min(limits.cell, left)))
         runs.setdefault(index, run)
         if not usable:
             return index
@@ -76,7 +86,7 @@ def _next(child: Child, limits: Limits) -> tuple[CellRun, bool]:
         try:
             said = answer(child, limits.cell)
         except ChildTimeoutError:
-            fault = f"it took more than {limits.cell:g} seconds"
+            fault = f"it took more than {limits.cell:.3g} seconds"
             if not child.interrupt():
                 return CellRun([], fault=fault), False
             said = answer(child, limits.grace)
@@ -95,10 +105,12 @@ def _count(said: Mapping[str, Any]) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def _lay_out(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder that a notebook runs in, with the files that it finds beside it."""
-    folder.mkdir()
-    for name, content in files.items():
-        target = folder.joinpath(*PurePosixPath(name).parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+def _within(limits: Limits, runs: Sequence[CellRun]) -> list[CellRun]:
+    """Return the runs with outputs that are cut where a cell, or the notebook, has shown too much."""
+    room = limits.notebook_output
+    within = []
+    for run in runs:
+        outputs, used = cut(run.outputs, min(limits.cell_output, room))
+        room -= used
+        within.append(dataclasses.replace(run, outputs=outputs))
+    return within

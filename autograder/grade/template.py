@@ -1,33 +1,46 @@
 """The warm process: it has imported once what notebooks need, and forks a child for each of them.
 
-It is started with the number of a socket to its master. Each byte that comes there brings two descriptors: the child's
-connection, and its line. Over the line, a byte interrupts the child and the end of it kills the child; the template
-closes it when the child is dead. When the master ends, everything ends.
+It is started with the number of a socket to its master, and with the limits and the protection of its children. Each
+message that comes there is the folder of a new child and brings two descriptors: the child's connection, and its line.
+Over the line, a byte interrupts the child and the end of it kills the child; the template closes it when the child is
+dead with everything that it started. When the master ends, everything ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
+import json
 import os
 import selectors
 import signal
 import socket
 import sys
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NoReturn
 
 from autograder.grade.child import serve, warm_session
+from autograder.grade.keeper import keep
+from autograder.grade.model import Limits
+from autograder.grade.sandbox import LINUX, Protection, Sandbox
 from autograder.kernel import Session
 from autograder.kernel.fork import settle
+
+MAX_PATH = 4096
 
 
 class Template:
     """The loop of the warm process."""
 
-    def __init__(self, control: socket.socket, session: Session) -> None:
+    def __init__(self, control: socket.socket, session: Session, protection: Protection, limits: Limits) -> None:
         self._control = control
         self._session = session
+        self._limits = limits
+        self._sandbox = Sandbox(protection, limits)
         self._lines: dict[int, socket.socket] = {}
+        # Of children that are dead, but not yet everything that they have started.
+        self._ending: list[socket.socket] = []
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
         self._woken, self._waker = socket.socketpair()
@@ -53,28 +66,35 @@ class Template:
 
     def _start(self) -> bool:
         """Take an order and fork a child for it; return False where the master is gone."""
-        order, descriptors, _, _ = socket.recv_fds(self._control, 1, 2)
-        if not order:
+        folder, descriptors, _, _ = socket.recv_fds(self._control, MAX_PATH, 2)
+        if not folder:
             return False
         connection, line = descriptors
-        pid = os.fork()
+        pid = self._sandbox.fork()
         if pid == 0:
-            self._become_child(connection, line)
+            self._become_child(connection, os.fsdecode(folder))
         os.close(connection)
         self._lines[pid] = socket.socket(fileno=line)
         self._selector.register(self._lines[pid], selectors.EVENT_READ, pid)
         return True
 
-    def _become_child(self, connection: int, line: int) -> NoReturn:
+    def _become_child(self, connection: int, folder: str) -> NoReturn:
         """In the child: leave behind what is the template's, and run a notebook."""
         try:
             os.setsid()
             self._selector.close()
-            for end in (self._control, self._woken, self._waker, *self._lines.values()):
-                end.close()
-            os.close(line)
-            settle()
-            serve(Connection(connection), self._session)
+            _close_all_but(connection)
+            self._sandbox.enter(folder)
+
+            def run() -> None:
+                settle()
+                signal.pthread_sigmask(signal.SIG_SETMASK, ())
+                serve(Connection(connection), self._session, folder, self._limits)
+
+            if LINUX:
+                keep(run, self._limits, alone=self._sandbox.protection.namespaces)
+            else:
+                run()
         finally:
             os._exit(0)
 
@@ -91,18 +111,44 @@ class Template:
             _kill(pid)
 
     def _reap(self) -> None:
-        """Bury the children that have died, with everything that they started, and tell of it."""
-        for pid in [pid for pid in self._lines if os.waitpid(pid, os.WNOHANG)[0]]:
+        """Bury the processes that have died, end what they leave, and tell of it."""
+        with contextlib.suppress(ChildProcessError):
+            while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+                if pid in self._lines:
+                    _kill(pid)
+                    line = self._lines.pop(pid)
+                    with contextlib.suppress(KeyError):
+                        self._selector.unregister(line)
+                    self._ending.append(line)
+        # What a child leaves comes to this process, in turn what those leave: it is told when the last has died.
+        strays = [pid for pid in _children() if pid not in self._lines]
+        for pid in strays:
             _kill(pid)
-            line = self._lines.pop(pid)
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(line)
-            line.close()
+        if not strays:
+            for line in self._ending:
+                line.close()
+            self._ending.clear()
 
     def _kill_all(self) -> None:
         """Kill every child."""
         for pid in self._lines:
             _kill(pid)
+
+
+def _children() -> list[int]:
+    """Return the children of this process, as far as the system tells."""
+    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
+
+
+def _close_all_but(connection: int) -> None:
+    """Point every descriptor to nothing but the first three and one more; those who hold them can still close them."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208
+        with contextlib.suppress(OSError):
+            if int(name) not in (0, 1, 2, connection, nothing):
+                os.fstat(int(name))
+                os.dup2(nothing, int(name))
 
 
 def _kill(pid: int) -> None:
@@ -112,9 +158,20 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def _main(number: str, protection: str, limits: str) -> None:
+    """Run a template with what its command line says."""
     # What a terminal sends to the whole group on Ctrl-C is the master's to handle.
     os.setsid()
-    control = socket.socket(fileno=int(sys.argv[1]))
+    if LINUX:
+        from autograder.grade import linux
+
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    control = socket.socket(fileno=int(number))
     session = warm_session()
-    Template(control, session).run()
+    gc.freeze()  # what is here stays: collecting it would copy its memory in every child
+    Template(control, session, Protection(**json.loads(protection)), Limits(**json.loads(limits))).run()
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

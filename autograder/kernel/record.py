@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -21,12 +22,16 @@ class Recorder:
     def __init__(self) -> None:
         self.outputs: list[Output] = []
         self.captures: list[Capture] = []
+        # How many characters of text a cell's outputs hold at most; more is lost.
+        self.limit: int | None = None
+        self._written = 0
         self._displays: dict[str, list[Output]] = {}
         self._clear_before_next = False
 
     def start_cell(self) -> None:
         """Begin a new list of outputs; what was shown before stays with its own cell."""
         self.outputs = []
+        self._written = 0
         self._clear_before_next = False
 
     def take(self, message: str, content: Mapping[str, Any]) -> None:
@@ -45,7 +50,7 @@ class Recorder:
     def drain(self) -> None:
         """Take what has been written past Python; before each message, so that the order is kept."""
         for capture in self.captures:
-            if text := capture.read():
+            if text := capture.read(sys.maxsize if self.limit is None else 4 * self.limit):
                 self._write(capture.name, text)
 
     def _append(self, message: str, content: Mapping[str, Any]) -> None:
@@ -61,6 +66,11 @@ class Recorder:
 
     def _write(self, name: str, text: str) -> None:
         """Append text to the last output where that is the same stream, else begin a stream output."""
+        if self.limit is not None:
+            text = text[: self.limit - self._written]
+            self._written += len(text)
+            if not text:
+                return
         if self._clear_before_next or not self.outputs or self.outputs[-1].get("name") != name:
             self._append("stream", {"name": name, "text": text})
         else:
@@ -147,11 +157,11 @@ class Capture:
         self._file.close()
         self._open()
 
-    def read(self) -> str:
-        """Return what has been written since the last time."""
+    def read(self, most: int) -> str:
+        """Return what has been written since the last time, `most` bytes of it at most."""
         size = os.fstat(self._file.fileno()).st_size - self._read
-        data = os.pread(self._file.fileno(), size, self._read) if size > 0 else b""
-        self._read += len(data)
+        data = os.pread(self._file.fileno(), min(size, most), self._read) if size > 0 else b""
+        self._read += max(size, 0)
         return data.decode(errors="replace")
 
     def close(self) -> None:

@@ -116,6 +116,10 @@ class Session:
         """Whether a cell has asked the kernel to exit."""
         return bool(self.shell.exit_now)
 
+    def limit_output(self, characters: int) -> None:
+        """Keep no more text than that of each cell from now on."""
+        self._recorder.limit = characters
+
     def run(self, source: str) -> CellResult:
         """Run one cell to its end and return what it showed.
 
