@@ -39,7 +39,7 @@ grade: $(READY) ## Mark your notebooks, hidden tests included
 
 # ---- For contributors ----
 
-.PHONY: build check prove lint format test bench pin clean
+.PHONY: build check prove lint format test bench bench-grade pin clean
 build: $(READY) ## Write solutions/ and notebooks/ from lessons/
 	$(BIN)/course build
 
@@ -65,6 +65,9 @@ test: lint check ## Run everything that proves the project
 
 bench: $(READY) ## Measure how long checking, grading and building take
 	$(BIN)/course bench
+
+bench-grade: $(READY) ## Measure grading a class against stock nbgrader
+	$(BIN)/course bench-grade
 
 pin: | $(BIN)/uv ## Pin in requirements.txt what pyproject.toml asks for
 	$(BIN)/uv pip compile --quiet --universal --all-extras --python-version 3.11 \

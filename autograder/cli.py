@@ -134,14 +134,30 @@ def grade(
         int | None, typer.Option(min=1, help="How many notebooks are run at once; one for each core by default.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what hasn't changed since the last time.")] = False,
+    require_sandbox: Annotated[
+        bool, typer.Option("--require-sandbox", help="Grade nothing where submissions can't be isolated.")
+    ] = False,
 ) -> None:
     """Mark your notebooks, or a class, with the hidden tests. Exit status 1 where a person has to look."""
+    from autograder.grade import doctor
     from autograder.grade.command import Options, grade_class, grade_own
 
+    if require_sandbox:
+        doctor.require_sandbox()
+    for line in doctor.warnings():
+        typer.echo(f"course: {line}", err=True)
     course, options = find_course(), Options(jobs, fresh)
     if submissions:
         sys.exit(grade_class(course, submissions, lesson, options=options))
     sys.exit(grade_own(course, lesson, options=options))
+
+
+@app.command("doctor")
+def examine() -> None:
+    """Show what this machine can do to keep submissions apart."""
+    from autograder.grade.doctor import report
+
+    _say(report())
 
 
 @app.command()
@@ -170,6 +186,17 @@ def bench() -> None:
             f"  stock nbgrader {figure.stock:.1f} s: {figure.stock / figure.seconds:.1f} times" if figure.stock else ""
         )
         _say([f"{figure.what:<40} {figure.seconds:8.3f} s{beside}"])
+
+
+@app.command()
+def bench_grade(
+    students: Annotated[int, typer.Option(min=1, help="How many students each of the two classes has.")] = 20,
+) -> None:
+    """Measure grading a class against stock nbgrader, score by score."""
+    from autograder.grade.benchmark import measure
+
+    for line in measure(find_course(), students):
+        typer.echo(line)
 
 
 def _proved(lesson: str) -> None:

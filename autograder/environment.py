@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 
 
@@ -12,3 +13,11 @@ def add_tools_to_path() -> None:
     path = os.environ.get("PATH", "")
     if scripts not in path.split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([scripts, path])
+
+
+def skip_iri_checks() -> None:
+    """Keep jsonschema from loading its optional check of IRIs: it takes a second or more, and notebooks have none.
+
+    To be called before nbformat or nbgrader is imported.
+    """
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

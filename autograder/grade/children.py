@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
@@ -52,6 +52,9 @@ class Child(Protocol):
 class Launcher(Protocol):
     """Starts children; threads may share it."""
 
+    def warm(self) -> None:
+        """Begin to get ready, and don't wait for it."""
+
     def start(self) -> Child:
         """Start a child."""
 
@@ -59,9 +62,12 @@ class Launcher(Protocol):
         """End what the launcher keeps."""
 
 
-def launcher(limits: Limits = DEFAULT) -> Launcher:
-    """Return the launcher for this system, whose children heed these limits."""
-    return Forking(limits) if hasattr(os, "fork") else Spawning(limits)
+def launcher(limits: Limits = DEFAULT, modules: Sequence[str] = ()) -> Launcher:
+    """Return the launcher for this system, whose children heed these limits and find these modules imported.
+
+    Where each child is a new process, it imports what it needs itself.
+    """
+    return Forking(limits, modules=modules) if hasattr(os, "fork") else Spawning(limits)
 
 
 def give(child: Child, order: Mapping[str, object]) -> None:
@@ -95,13 +101,21 @@ def answer(child: Child, seconds: float) -> Mapping[str, Any]:
 class Forking:
     """Forks children from one warm process."""
 
-    def __init__(self, limits: Limits = DEFAULT, protected: Protection | None = None) -> None:
+    def __init__(
+        self, limits: Limits = DEFAULT, protected: Protection | None = None, modules: Sequence[str] = ()
+    ) -> None:
         self._limits = limits
+        self._modules = modules
         self._protection = protected or protection()
         self._lock = threading.Lock()
         self._template: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._closed = False
+
+    def warm(self) -> None:
+        """Start the template."""
+        with self._lock:
+            self._ensure()
 
     def start(self) -> ForkedChild:
         """Fork a child; the template is started first where it isn't there yet, or no more."""
@@ -128,15 +142,19 @@ class Forking:
 
     def _send(self, folder: str, *descriptors: int) -> None:
         """Give the template the folder and the two descriptors of a new child."""
+        socket.send_fds(self._ensure(), [os.fsencode(folder)], list(descriptors))
+
+    def _ensure(self) -> socket.socket:
+        """Return the control socket of the template, which is started where there is none."""
         if self._control is None:
             self._control, far = socket.socketpair()
             told = (json.dumps(asdict(what)) for what in (self._protection, self._limits))
-            command = [sys.executable, "-m", "autograder.grade.template", str(far.fileno()), *told]
+            command = [sys.executable, "-m", "autograder.grade.template", str(far.fileno()), *told, *self._modules]
             self._template = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=[far.fileno()], env=environment()
             )
             far.close()
-        socket.send_fds(self._control, [os.fsencode(folder)], list(descriptors))
+        return self._control
 
     def _stop(self) -> None:
         """Close the control socket, at which the template kills its children and ends."""
@@ -184,6 +202,9 @@ class Spawning:
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         self._limits = limits
+
+    def warm(self) -> None:
+        """Do nothing: each child is started by itself."""
 
     def start(self) -> SpawnedChild:
         """Start a child."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from autograder.course import Course
+from autograder.environment import skip_iri_checks
 from autograder.grade.cache import Cache
 from autograder.grade.collect import collect_class, collect_own
 from autograder.grade.feedback import page
 from autograder.grade.files import write
 from autograder.grade.master import load_masters
-from autograder.grade.model import Job, Limits, Places, Result, Saved
-from autograder.grade.pool import grade_all
+from autograder.grade.model import Job, Limits, Master, Places, Result, Saved
+from autograder.grade.pool import Engine, Local
 from autograder.grade.show import with_progress
 from autograder.grade.table import grades_csv, print_class, print_own
 from autograder.lesson.guide import load_guide
+
+if TYPE_CHECKING:
+    from autograder.grade.store import Store
 
 DONE = 0
 NEEDS_PERSON = 1
@@ -51,10 +57,11 @@ def grade_own(
     places = Places(course.grading)
     results = {}
     try:
-        graded = _graded(jobs, places, limits or Limits(), options)
-        for result in with_progress(console, graded, len(jobs)):
-            write(places.feedback / f"{result.lesson}.html", page(masters[result.lesson], result))
-            results[result.lesson] = result
+        with closing(_engine([job.master for job in jobs], limits or Limits(), options)) as engine:
+            graded = _graded(engine, jobs, Cache(places.results, limits or Limits()), options)
+            for result in with_progress(console, graded, len(jobs)):
+                write(places.feedback / f"{result.lesson}.html", page(masters[result.lesson], result))
+                results[result.lesson] = result
     except KeyboardInterrupt:
         return _interrupted(console, len(results), len(jobs))
     ordered = [results[lesson] for lesson in masters if lesson in results]
@@ -76,8 +83,6 @@ def grade_class(
     Returns the exit status: 0, or 1 where a person has to look at something. Raises CourseError where there is nothing
     to mark, or the gradebook doesn't fit.
     """
-    from autograder.grade.store import Store  # it takes nbgrader along, for which a learner needn't wait
-
     options = options or Options()
     masters = load_masters(course, [entry.id for entry in load_guide(course).select(name)])
     collected = collect_class(folder, masters)
@@ -85,27 +90,43 @@ def grade_class(
     places = Places(course.grading)
     results: list[Result] = []
     saved: dict[tuple[str, str], Saved] = {}
-    store = Store(course, sorted(collected.handed_in()))
     try:
-        graded = _graded(collected.jobs(), places, limits or Limits(), options)
-        for result in with_progress(console, graded, collected.total):
-            saved[result.student, result.lesson] = store.save(result)
-            target = places.feedback / result.student / f"{result.lesson}.html"
-            write(target, page(masters[result.lesson], result, saved[result.student, result.lesson].penalty))
-            results.append(replace(result, notebook=None))  # a class's notebooks needn't fit into memory
+        with ExitStack() as opened:
+            # First, since it gets ready while the gradebook is opened.
+            handed_in = sorted(collected.handed_in())
+            wanted = [master for master in masters.values() if master.section in handed_in]
+            engine = opened.enter_context(closing(_engine(wanted, limits or Limits(), options)))
+            store = opened.enter_context(closing(_store(course, handed_in)))
+            graded = _graded(engine, collected.jobs(), Cache(places.results, limits or Limits()), options)
+            for result in with_progress(console, graded, collected.total):
+                saved[result.student, result.lesson] = store.save(result)
+                target = places.feedback / result.student / f"{result.lesson}.html"
+                write(target, page(masters[result.lesson], result, saved[result.student, result.lesson].penalty))
+                results.append(replace(result, notebook=None))  # a class's notebooks needn't fit into memory
     except KeyboardInterrupt:
         return _interrupted(console, len(results), collected.total)
-    finally:
-        store.close()
     write(places.grades, grades_csv(results, saved, collected.strays))
     print_class(console, results, collected.strays)
     console.print(f"wrote {_shown(places.grades, course)}", highlight=False)
     return NEEDS_PERSON if collected.strays else _status(results)
 
 
-def _graded(jobs: Iterable[Job], places: Places, limits: Limits, options: Options) -> Iterator[Result]:
+def _engine(masters: Iterable[Master], limits: Limits, options: Options) -> Engine:
+    """Return what runs the notebooks of these lessons."""
+    modules = dict.fromkeys(name for master in masters for name in master.imports)
+    return Local(limits, options.jobs, list(modules))
+
+
+def _store(course: Course, sections: Collection[str]) -> Store:
+    """Open the gradebook. It takes nbgrader along, for which a learner needn't wait."""
+    skip_iri_checks()
+    from autograder.grade.store import Store
+
+    return Store(course, sections)
+
+
+def _graded(engine: Engine, jobs: Iterable[Job], cache: Cache, options: Options) -> Iterator[Result]:
     """Yield the results of the jobs: those that are kept of earlier runs, and the others as they come."""
-    cache = Cache(places.results, limits)
     keys: dict[tuple[str, str], str] = {}
 
     def unchanged_or_to_run() -> Iterator[Job | Result]:
@@ -116,7 +137,7 @@ def _graded(jobs: Iterable[Job], places: Places, limits: Limits, options: Option
                 keys[job.submission.student, job.submission.lesson] = key
             yield found or job
 
-    for result in grade_all(unchanged_or_to_run(), limits, options.jobs):
+    for result in engine.grade(unchanged_or_to_run()):
         key = keys.pop((result.student, result.lesson), None)
         if key:
             cache.keep(key, result)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def _load(course: Course, lesson: str) -> Master:
         },
         metadata={name: notebook["metadata"][name] for name in ("kernelspec", "language_info", "autograder")},
         files=_beside(path),
+        imports=tuple(dict.fromkeys(name for cell in cells for name in _imports(cell))),
     )
 
 
@@ -45,6 +47,20 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except ValueError as error:
         raise CourseError(f"{path.name} is no notebook: run `course build` to write it anew") from error
+
+
+def _imports(cell: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the modules that a cell imports; magics and cells that aren't Python say nothing of it."""
+    lines = cell["source"].splitlines() if cell["cell_type"] == "code" else []
+    try:
+        tree = ast.parse("\n".join(line for line in lines if not line.startswith(("%", "!"))))
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
 
 
 def _cell(cell: Mapping[str, Any]) -> MasterCell:

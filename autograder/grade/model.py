@@ -47,6 +47,8 @@ class Master:
     metadata: Mapping[str, object]
     # What lies beside the notebook, by path relative to its folder.
     files: Mapping[str, bytes]
+    # The modules that its cells import.
+    imports: tuple[str, ...] = ()
 
     @property
     def graded(self) -> tuple[MasterCell, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import selectors
@@ -84,7 +85,11 @@ class Template:
             os.setsid()
             self._selector.close()
             _close_all_but(connection)
-            self._sandbox.enter(folder)
+            try:
+                self._sandbox.enter(folder)
+            except OSError as error:
+                Connection(connection).send_bytes(json.dumps({"refused": str(error)}).encode())
+                raise
 
             def run() -> None:
                 settle()
@@ -158,8 +163,8 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def _main(number: str, protection: str, limits: str) -> None:
-    """Run a template with what its command line says."""
+def _main(number: str, protection: str, limits: str, *modules: str) -> None:
+    """Run a template with what its command line says: the modules are what notebooks are likely to import."""
     # What a terminal sends to the whole group on Ctrl-C is the master's to handle.
     os.setsid()
     if LINUX:
@@ -169,6 +174,9 @@ def _main(number: str, protection: str, limits: str) -> None:
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
     control = socket.socket(fileno=int(number))
     session = warm_session()
+    for name in modules:
+        with contextlib.suppress(Exception):  # the notebook that imports it shall say what is wrong
+            importlib.import_module(name)
     gc.freeze()  # what is here stays: collecting it would copy its memory in every child
     Template(control, session, Protection(**json.loads(protection)), Limits(**json.loads(limits))).run()
 

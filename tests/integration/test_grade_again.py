@@ -17,8 +17,8 @@ import pytest
 from autograder.course import Course
 from autograder.grade.command import INTERRUPTED, Options, grade_class, grade_own
 from autograder.grade.files import write
-from autograder.grade.model import Job, Limits, Result
-from autograder.grade.pool import grade_all
+from autograder.grade.model import Job, Result
+from autograder.grade.pool import Local
 
 SECTION, NOTEBOOK = "01_core", "01_sums"
 LESSON = f"{SECTION}/{NOTEBOOK}"
@@ -44,16 +44,18 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The students whose notebooks have been run."""
     found: list[str] = []
 
-    def noting(jobs: Iterable[Job | Result], limits: Limits, at_once: int | None = None) -> Iterator[Result]:
+    grade = Local.grade
+
+    def noting(self: Local, jobs: Iterable[Job | Result]) -> Iterator[Result]:
         def noted() -> Iterator[Job | Result]:
             for job in jobs:
                 if isinstance(job, Job):
                     found.append(job.submission.student)
                 yield job
 
-        return grade_all(noted(), limits, at_once)
+        return grade(self, noted())
 
-    monkeypatch.setattr("autograder.grade.command.grade_all", noting)
+    monkeypatch.setattr(Local, "grade", noting)
     return found
 
 
