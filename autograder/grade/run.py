@@ -64,7 +64,9 @@ def _run_in(
 ) -> int | None:
     """Have a child run the cells `todo`, adding to `runs`; return the cell that it could not go on after, if any."""
     try:
-        answer(child, limits.start)
+        ready = answer(child, limits.start)
+        if "refused" in ready:
+            raise RuntimeError(f"a notebook's process could not be kept apart: {ready['refused']}")
         give(child, order)
     except (ChildDiedError, ChildTimeoutError) as error:
         raise RuntimeError("no process could be started to run a notebook in") from error

@@ -153,13 +153,14 @@ class Sandbox:
             return
         from autograder.grade import linux
 
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # else it may not say in /proc who it is, nor read there of itself
         if self.protection.namespaces:
             self._leave(linux)
             Path("/proc/self/oom_score_adj").write_text("1000")  # what the kernel ends first where memory is short
         else:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
             if self.protection.user is not None:
-                _become(self.protection.user)
+                _become(linux, self.protection.user)
         set_limits(self._limits, alone=self.protection.namespaces)
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         if self.protection.landlock:
@@ -182,12 +183,10 @@ class Sandbox:
         socket.sethostname("notebook")
         self._build_root(linux)
         if user is not None:
-            _become(user)
+            _become(linux, user)
             # Processes are counted by user namespace: those of other notebooks are not this one's.
-            linux.prctl(linux.PR_SET_DUMPABLE, 1)
             linux.unshare(linux.NEW_USERS)
             linux.map_ids(user, user, user)
-        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # else it may not read what the kernel tells of itself
 
     def _build_root(self, linux: ModuleType) -> None:
         """Make a root that shows the environment read-only and a home and `/tmp` that are empty, and change to it."""
@@ -246,11 +245,12 @@ def _bind(linux: ModuleType, path: str, base: str) -> None:
     linux.mount(path, target, flags=linux.MS_BIND | linux.MS_REC)
 
 
-def _become(user: int) -> None:
+def _become(linux: ModuleType, user: int) -> None:
     """As root: be a user without rights."""
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
+    linux.prctl(linux.PR_SET_DUMPABLE, 1)  # the change has taken it
 
 
 def _threads_of(user: int) -> int:
@@ -291,7 +291,7 @@ def _try(attempt: Protection) -> str:
     try:
         pid = sandbox.fork()
     except OSError as error:
-        return f"{error.strerror}"
+        return f"no process could be started in new namespaces: {error.strerror}"
     if pid == 0:
         try:
             sandbox.enter("/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -17,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from autograder.course import Course
-from autograder.grade.children import Forking
+from autograder.grade import doctor
+from autograder.grade.children import Forking, answer, give
 from autograder.grade.model import CellRun, Limits
 from autograder.grade.outputs import CUT
 from autograder.grade.run import Step, run_cells
@@ -258,8 +258,6 @@ def test_nothing_is_left_when_the_template_is_killed() -> None:
     try:
         command = [sys.executable, "-c", "import time; time.sleep(600)", mark]
         child = launcher.start()
-        from autograder.grade.children import answer, give
-
         answer(child, 60)
         give(child, {"files": {}, "cells": [f"import subprocess; subprocess.run({command})"]})
         wait_until(lambda: alive(mark))
@@ -507,5 +505,9 @@ def test_what_is_missing_is_said_in_words() -> None:
     assert len(nothing.missing) > len(BARE.missing)
 
 
-def test_a_machine_without_proof_of_it_is_not_isolated() -> None:
-    assert os.name != "posix" or HERE.namespaces or HERE.refused
+def test_doctor_says_what_is_missing_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bool(doctor.warnings(HERE)) is not HERE.namespaces
+    monkeypatch.setattr(doctor, "protection", lambda: BARE)
+    text = "\n".join(doctor.report())
+    assert "for a test" in text
+    assert "reach the network" in text
