@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autograder.grade.environment import environment
+from autograder.grade.guard import run_orders
 from autograder.grade.model import Limits
-from autograder.grade.outputs import cut
 from autograder.kernel import Session
 
 # What is told in the place of a cell.
@@ -41,10 +41,9 @@ def warm_session() -> Session:
 
 
 def serve(connection: Connection, session: Session, folder: str, limits: Limits) -> None:
-    """Run the cells that come over `connection` in one order, in `folder`, and send what each showed.
+    """Run the cells that come over `connection` in `folder`, and send what each showed.
 
-    The order is {"files": {path: base64}, "cells": [source, …]}; the answers are READY, then {"outputs",
-    "execution_count", "exited"} for each cell. After a cell that called exit() nothing more is run.
+    It says READY, and gets {"files": {path: base64}, "key": hex}; `run_orders` does the rest.
     """
     home, temporary = Path(folder, "notebook"), Path(folder, "tmp")
     for place in (home, temporary):
@@ -55,22 +54,8 @@ def serve(connection: Connection, session: Session, folder: str, limits: Limits)
     _send(connection, READY)
     order = json.loads(connection.recv_bytes())
     _lay_out(home, order["files"])
-    process = os.getpid()
     session.limit_output(limits.cell_output + 1)  # one more, so that it is known to be too much
-    for source in order["cells"]:
-        result = session.run(source)
-        if os.getpid() != process:
-            return  # the cell has forked, and only one of the two can go on
-        _send(
-            connection,
-            {
-                "outputs": cut(result.outputs, limits.cell_output)[0],
-                "execution_count": result.execution_count,
-                "exited": session.ended,
-            },
-        )
-        if session.ended:
-            return
+    run_orders(connection, session, bytes.fromhex(order.pop("key")), limits.cell_output)
 
 
 def serve_alone(connection: Connection, folder: str, limits: Limits) -> None:

@@ -79,10 +79,21 @@ def give(child: Child, order: Mapping[str, object]) -> None:
 
 
 def answer(child: Child, seconds: float) -> Mapping[str, Any]:
-    """Return a child's next answer. What it holds is not to be trusted: code of the submission runs beside it.
+    """Return a child's next message as JSON. What it holds is not to be trusted: code of the submission runs beside it.
 
     Raises ChildTimeoutError where none comes in time, ChildDiedError where none will come.
     """
+    try:
+        said = json.loads(receive(child, seconds))
+    except (ValueError, RecursionError) as error:
+        raise ChildDiedError from error
+    if not isinstance(said, dict):
+        raise ChildDiedError
+    return said
+
+
+def receive(child: Child, seconds: float) -> bytes:
+    """Return a child's next message. Raises ChildTimeoutError and ChildDiedError, as `answer` does."""
     ready = wait([child.connection, *child.dead()], seconds)
     if not ready:
         raise ChildTimeoutError
@@ -90,12 +101,9 @@ def answer(child: Child, seconds: float) -> Mapping[str, Any]:
     if child.connection not in ready and not child.connection.poll():
         raise ChildDiedError
     try:
-        said = json.loads(child.connection.recv_bytes(MAX_ANSWER))
-    except (OSError, EOFError, ValueError, RecursionError) as error:
+        return child.connection.recv_bytes(MAX_ANSWER)
+    except (OSError, EOFError) as error:
         raise ChildDiedError from error
-    if not isinstance(said, dict):
-        raise ChildDiedError
-    return said
 
 
 class Forking:

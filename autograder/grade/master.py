@@ -38,6 +38,9 @@ def _load(course: Course, lesson: str) -> Master:
         metadata={name: notebook["metadata"][name] for name in ("kernelspec", "language_info", "autograder")},
         files=_beside(path),
         imports=tuple(dict.fromkeys(name for cell in cells for name in _imports(cell))),
+        code=tuple(
+            cell["source"] for cell in cells if cell["cell_type"] == "code" and "nbgrader" not in cell["metadata"]
+        ),
     )
 
 

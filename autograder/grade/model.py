@@ -49,6 +49,8 @@ class Master:
     files: Mapping[str, bytes]
     # The modules that its cells import.
     imports: tuple[str, ...] = ()
+    # The sources of the code cells that the lesson shows, which nbgrader doesn't know.
+    code: tuple[str, ...] = ()
 
     @property
     def graded(self) -> tuple[MasterCell, ...]:
@@ -96,6 +98,8 @@ class CellRun:
     outputs: list[Output]
     execution_count: int | None = None
     fault: str = ""
+    # Why a person has to look at it.
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

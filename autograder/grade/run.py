@@ -9,12 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autograder.grade.children import Child, ChildDiedError, ChildTimeoutError, Launcher, answer, give, started
+from autograder.grade.children import ChildDiedError, ChildTimeoutError, Launcher, started
+from autograder.grade.exam import mark, set_exam
+from autograder.grade.given import Rules
 from autograder.grade.model import CellRun, Limits
 from autograder.grade.outputs import clean, cut
+from autograder.grade.talk import Talk
 
 DIED = "it ended the process that runs the notebook (a crash, os._exit, or too much memory)"
 EXITED = "it ended the kernel with exit()"
+NO_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,21 @@ class Step:
 
     source: str
     test: bool = False
+    # Names that it makes and tests rely on: the lesson's own, which a notebook has no reason to replace.
+    given: tuple[str, ...] = ()
 
 
 def run_cells(
-    steps: Sequence[Step], launcher: Launcher, limits: Limits, files: Mapping[str, bytes] | None = None
+    steps: Sequence[Step],
+    launcher: Launcher,
+    limits: Limits,
+    files: Mapping[str, bytes] | None = None,
+    rules: Rules = NO_RULES,
 ) -> list[CellRun]:
     """Run the cells in order in one process, in a folder of its own with `files`; return what became of each.
+
+    A cell is told to the process only when those before it have been run: none can see the tests that follow. Names
+    that hide built-in ones don't reach the tests unless the lesson has them too.
 
     A cell that takes longer than its limit is interrupted. Where that doesn't help, or the process ends, another one
     takes its place: the cells before are run again there without the culprit, and their first results stand.
@@ -44,8 +57,7 @@ def run_cells(
         ]
         todo = [*replayed, *range(begin, len(steps))]
         with started(launcher) as child:
-            cells = [steps[index].source for index in todo]
-            culprit = _run_in(child, {"files": order, "cells": cells}, todo, runs, limits, deadline)
+            culprit = _run_in(Talk(child, rules), order, {i: steps[i] for i in todo}, runs, limits, deadline)
         if culprit is not None:
             culprits.add(culprit)
         if time.monotonic() >= deadline:
@@ -55,50 +67,60 @@ def run_cells(
 
 
 def _run_in(
-    child: Child,
-    order: Mapping[str, object],
-    todo: Sequence[int],
+    talk: Talk,
+    files: Mapping[str, str],
+    todo: Mapping[int, Step],
     runs: dict[int, CellRun],
     limits: Limits,
     deadline: float,
 ) -> int | None:
     """Have a child run the cells `todo`, adding to `runs`; return the cell that it could not go on after, if any."""
     try:
-        ready = answer(child, limits.start)
+        ready = talk.begin({"files": files}, limits.start)
         if "refused" in ready:
             raise RuntimeError(f"a notebook's process could not be kept apart: {ready['refused']}")
-        give(child, order)
     except (ChildDiedError, ChildTimeoutError) as error:
         raise RuntimeError("no process could be started to run a notebook in") from error
-    for index in todo:
+    for index, step in todo.items():
         left = deadline - time.monotonic()
         if left <= 0:
             return None
-        run, usable = _next(child, dataclasses.replace(limits, cell=min(limits.cell, left)))
-        runs.setdefault(index, run)
+        run, usable = _next(talk, step, dataclasses.replace(limits, cell=min(limits.cell, left)))
+        if index not in runs:
+            runs[index] = dataclasses.replace(run, doubts=(*run.doubts, *talk.doubts))
+            talk.doubts.clear()
         if not usable:
             return index
     return None
 
 
-def _next(child: Child, limits: Limits) -> tuple[CellRun, bool]:
-    """Return what became of the cell that a child is running, and whether the child can go on."""
+def _next(talk: Talk, step: Step, limits: Limits) -> tuple[CellRun, bool]:
+    """Have a child run one cell; return what became of it, and whether the child can go on."""
+    exam = set_exam(step.source) if step.test else None
     fault = ""
     try:
+        talk.ask({"check": exam.source, "needed": list(talk.rules.hiding)} if exam else _cell(step))
         try:
-            said = answer(child, limits.cell)
+            said = talk.answer(limits.cell)
         except ChildTimeoutError:
             fault = f"it took more than {limits.cell:.3g} seconds"
-            if not child.interrupt():
+            if not talk.child.interrupt():
                 return CellRun([], fault=fault), False
-            said = answer(child, limits.grace)
+            said = talk.answer(limits.grace)
     except ChildTimeoutError:
         return CellRun([], fault=f"{fault}, and could not be interrupted"), False
     except ChildDiedError:
         return CellRun([], fault=fault or DIED), False
-    if said.get("exited"):
-        return CellRun(clean(said.get("outputs")), _count(said), fault or EXITED), False
-    return CellRun(clean(said.get("outputs")), _count(said), fault), True
+    if exited := bool(said.get("exited")):
+        fault = fault or EXITED
+    if exam:
+        return dataclasses.replace(mark(exam, said, talk.rules), fault=fault), not exited
+    return CellRun(clean(said.get("outputs")), _count(said), fault), not exited
+
+
+def _cell(step: Step) -> Mapping[str, object]:
+    """Return the order for a cell that isn't a check."""
+    return {"source": step.source, "given": list(step.given)}
 
 
 def _count(said: Mapping[str, Any]) -> int | None:

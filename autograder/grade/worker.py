@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from autograder.grade.children import Launcher
+from autograder.grade.doubt import doubts
+from autograder.grade.given import bound, rules
 from autograder.grade.match import Plan, PlannedCell, plan
 from autograder.grade.model import CellRun, Job, Limits, Master, Notebook, Output, Result, Score
 from autograder.grade.read import UnreadableError, read_notebook
@@ -33,17 +35,26 @@ def _grade(job: Job, launcher: Launcher, limits: Limits) -> Result:
     except UnreadableError as error:
         return _nothing(job, f"not a notebook: {error}", f"its file could not be read as a notebook: {error}")
     code = [cell for cell in planned.cells if cell.cell_type == "code"]
-    steps = [Step(cell.source, test=bool(cell.master and cell.master.exercise)) for cell in code]
-    runs = run_cells(steps, launcher, limits, {**submission.files, **master.files})
+    lesson = rules(master)
+    steps = [
+        Step(
+            cell.source,
+            test=bool(cell.master and cell.master.exercise),
+            given=tuple(lesson.given & bound(cell.source)) if cell.source in master.code else (),
+        )
+        for cell in code
+    ]
+    runs = run_cells(steps, launcher, limits, {**submission.files, **master.files}, lesson)
     by_grade_id = {cell.master.grade_id: run for cell, run in zip(code, runs, strict=True) if cell.master}
+    scores = tuple(score(cell, by_grade_id.get(cell.grade_id)) for cell in master.graded)
     return Result(
         student=submission.student,
         lesson=submission.lesson,
         timestamp=submission.timestamp,
-        scores=tuple(score(cell, by_grade_id.get(cell.grade_id)) for cell in master.graded),
+        scores=scores,
         notebook=_executed(planned, runs, master),
         remarks=(*planned.remarks, *_faults(code, runs)),
-        doubts=(*submission.doubts, *planned.doubts),
+        doubts=(*submission.doubts, *planned.doubts, *doubts(job, planned, runs, scores, lesson)),
     )
 
 

@@ -53,11 +53,16 @@ def run_tests(
     """Run the test functions and classes of `namespace` that `names` lists; return their results in order.
 
     Where a test ends in an exception, its message shows the last line that was reached among the
-    functions whose globals are `learner`. Fixtures of the namespace and async tests are supported.
+    functions whose globals are `learner`. Async tests are supported, and fixtures of the namespace. What `learner`
+    holds too is no fixture, mark or hook of the tests: a `pytestmark` of theirs must not skip ours.
     Raises KeyboardInterrupt when interrupted, RuntimeError where pytest itself fails.
     """
     module = ModuleType("notebook")
-    vars(module).update(namespace)
+    vars(module).update(
+        namespace
+        if learner is None
+        else {name: value for name, value in namespace.items() if name not in learner or learner[name] is not value}
+    )
     # In the module, since there it comes before the fixture of anyio's plugin.
     vars(module).setdefault("anyio_backend", anyio_backend)
     collector = _Collector(module, frozenset(names))

@@ -1,0 +1,88 @@
+"""Notices that code of a submission has replaced what checks are run with."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import CellType, FunctionType, ModuleType
+
+# With everything below them.
+SEALED = ("builtins", "json", "ast", "inspect", "contextlib", "threading", "pluggy", "pytest", "_pytest", "autograder")
+SEALED_TOO = ("anyio.pytest_plugin", "anyio._backends._asyncio")
+# What classes get while they are used.
+GROWN = frozenset({"__abstractmethods__", "_abc_impl", "__annotations__", "__match_args__", "__parameters__"})
+
+# The functions below look names up here: what a notebook puts into `builtins` doesn't reach them.
+globals()["__builtins__"] = vars(builtins).copy()
+
+
+def seal() -> Callable[[], list[str]]:
+    """Note what the machinery is now; return a function that names what has been replaced since.
+
+    Nothing but that function's own closure holds what was noted: no module, no object that a list of all classes
+    leads to. It can still be found by code that looks through all of memory, which `watch` tells of.
+    """
+    modules = {name: module for name, module in list(sys.modules.items()) if _sealed(name) and module is not None}
+    names = frozenset(vars(builtins))
+    tables = [(name, vars(module), _callables(vars(module))) for name, module in modules.items()]
+    classes = {id(kind): kind for _, _, table in tables for kind in table.values() if _own_class(kind)}
+    bodies = [(kind, dict(vars(kind))) for kind in classes.values() if isinstance(kind, type)]
+    cells = [(function.__qualname__, *pair) for function in _functions(tables, bodies) for pair in _cells(function)]
+    loaded = sys.modules
+
+    def changed() -> list[str]:
+        found = [name for name, module in modules.items() if loaded.get(name) is not module]
+        for module, now, noted in tables:
+            found += [f"{module}.{name}" for name, value in noted.items() if now.get(name) is not value]
+            if module != "builtins":
+                # A name that hides a built-in one.
+                found += [f"{module}.{name}" for name in names & now.keys() if name not in noted and name[0] != "_"]
+        for kind, body in bodies:
+            inside = vars(kind)
+            found += [f"{kind.__qualname__}.{name}" for name, value in body.items() if inside.get(name) is not value]
+            if len(inside) != len(body):
+                found += [f"{kind.__qualname__}.{name}" for name in inside.keys() - body.keys() - GROWN]
+        return found + [name for name, cell, content in cells if _content(cell) is not content]
+
+    return changed
+
+
+def _sealed(name: str) -> bool:
+    """Whether a module of this name is part of the machinery."""
+    return name.partition(".")[0] in SEALED or name in SEALED_TOO
+
+
+def _callables(table: Mapping[str, object]) -> dict[str, object]:
+    """Return what can be called of a module's names: other values may change as it works."""
+    return {name: value for name, value in table.items() if callable(value) or isinstance(value, ModuleType)}
+
+
+def _own_class(value: object) -> bool:
+    """Whether this is a class of the machinery whose body can be changed."""
+    return isinstance(value, type) and _sealed(str(value.__module__)) and value.__module__ != "builtins"
+
+
+def _functions(
+    tables: list[tuple[str, dict[str, object], dict[str, object]]], bodies: list[tuple[type, dict[str, object]]]
+) -> Iterator[FunctionType]:
+    """Yield the functions of modules and classes."""
+    for table in (*(noted for _, _, noted in tables), *(body for _, body in bodies)):
+        for value in table.values():
+            function = getattr(value, "__func__", value)
+            if isinstance(function, FunctionType):
+                yield function
+
+
+def _cells(function: FunctionType) -> Iterator[tuple[CellType, object]]:
+    """Yield what a function has closed over."""
+    for cell in function.__closure__ or ():
+        yield cell, _content(cell)
+
+
+def _content(cell: CellType) -> object:
+    """Return what a cell of a closure holds, None where it is empty."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
