@@ -128,12 +128,16 @@ def prove(lessons: Lessons = None) -> None:
 def grade(
     lesson: Lesson = None,
     submissions: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Mark a class: DIR/STUDENT/SECTION/LESSON.ipynb.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Mark a class: DIR/STUDENT/SECTION/LESSON.ipynb, or a ZIP of Moodle or Canvas."
+        ),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="How many notebooks are run at once; one for each core by default.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what hasn't changed since the last time.")] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show the code of hidden tests on the pages.")] = False,
     require_sandbox: Annotated[
         bool, typer.Option("--require-sandbox", help="Grade nothing where submissions can't be isolated.")
     ] = False,
@@ -146,7 +150,7 @@ def grade(
         doctor.require_sandbox()
     for line in doctor.warnings():
         typer.echo(f"course: {line}", err=True)
-    course, options = find_course(), Options(jobs, fresh)
+    course, options = find_course(), Options(jobs, fresh, reveal)
     if submissions:
         sys.exit(grade_class(course, submissions, lesson, options=options))
     sys.exit(grade_own(course, lesson, options=options))

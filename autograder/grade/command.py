@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from autograder.course import Course
 from autograder.environment import skip_iri_checks
+from autograder.grade.archive import unpack
 from autograder.grade.cache import Cache
-from autograder.grade.collect import collect_class, collect_own
+from autograder.grade.collect import Collected, collect_class, collect_own
 from autograder.grade.feedback import page
 from autograder.grade.files import write
 from autograder.grade.master import load_masters
 from autograder.grade.model import Job, Limits, Master, Places, Result, Saved
+from autograder.grade.overview import class_page
 from autograder.grade.pool import Engine, Local
 from autograder.grade.show import with_progress
 from autograder.grade.table import grades_csv, print_class, print_own
@@ -40,6 +43,8 @@ class Options:
     jobs: int | None = None
     # Run what is unchanged too.
     fresh: bool = False
+    # Show the code of hidden tests on the pages.
+    reveal: bool = False
 
 
 def grade_own(
@@ -60,7 +65,10 @@ def grade_own(
         with closing(_engine([job.master for job in jobs], limits or Limits(), options)) as engine:
             graded = _graded(engine, jobs, Cache(places.results, limits or Limits()), options)
             for result in with_progress(console, graded, len(jobs)):
-                write(places.feedback / f"{result.lesson}.html", page(masters[result.lesson], result))
+                write(
+                    places.feedback / f"{result.lesson}.html",
+                    page(masters[result.lesson], result, reveal=options.reveal),
+                )
                 results[result.lesson] = result
     except KeyboardInterrupt:
         return _interrupted(console, len(results), len(jobs))
@@ -77,21 +85,24 @@ def grade_class(
     limits: Limits | None = None,
     options: Options | None = None,
 ) -> int:
-    """Mark a class: `folder` holds STUDENT/SECTION/LESSON.ipynb. `name` is a section or lesson, all when None.
+    """Mark a class: `folder` holds STUDENT/SECTION/LESSON.ipynb, or is a ZIP of Moodle's or Canvas's.
 
-    Fills nbgrader's gradebook and writes `grading/grades.csv` and a page for each submission below `grading/feedback/`.
+    `name` is a section or lesson, all when None. Fills nbgrader's gradebook and writes `grading/grades.csv`,
+    `grading/class.html` and a page for each submission below `grading/feedback/`.
     Returns the exit status: 0, or 1 where a person has to look at something. Raises CourseError where there is nothing
     to mark, or the gradebook doesn't fit.
     """
     options = options or Options()
     masters = load_masters(course, [entry.id for entry in load_guide(course).select(name)])
-    collected = collect_class(folder, masters)
     console = Console()
     places = Places(course.grading)
     results: list[Result] = []
     saved: dict[tuple[str, str], Saved] = {}
+    total = 0
     try:
         with ExitStack() as opened:
+            collected = _collected(folder, masters, opened)
+            total = collected.total
             # First, since it gets ready while the gradebook is opened.
             handed_in = sorted(collected.handed_in())
             wanted = [master for master in masters.values() if master.section in handed_in]
@@ -101,14 +112,27 @@ def grade_class(
             for result in with_progress(console, graded, collected.total):
                 saved[result.student, result.lesson] = store.save(result)
                 target = places.feedback / result.student / f"{result.lesson}.html"
-                write(target, page(masters[result.lesson], result, saved[result.student, result.lesson].penalty))
+                penalty = saved[result.student, result.lesson].penalty
+                write(target, page(masters[result.lesson], result, penalty, reveal=options.reveal))
                 results.append(replace(result, notebook=None))  # a class's notebooks needn't fit into memory
     except KeyboardInterrupt:
-        return _interrupted(console, len(results), collected.total)
+        return _interrupted(console, len(results), total)
+    write(places.overview, class_page(masters, results, collected.strays))
     write(places.grades, grades_csv(results, saved, collected.strays))
     print_class(console, results, collected.strays)
-    console.print(f"wrote {_shown(places.grades, course)}", highlight=False)
+    console.print(f"wrote {_shown(places.grades, course)} and {_shown(places.overview, course)}", highlight=False)
     return NEEDS_PERSON if collected.strays else _status(results)
+
+
+def _collected(folder: Path, masters: Mapping[str, Master], opened: ExitStack) -> Collected:
+    """Return what is in a class's folder, or in a ZIP, which is unpacked for as long as `opened` is."""
+    if not folder.is_file():
+        return collect_class(folder, masters)
+    unpacked = Path(opened.enter_context(TemporaryDirectory(prefix="submissions-")))
+    strays = unpack(folder, unpacked, masters)
+    collected = collect_class(unpacked, masters)
+    collected.strays += strays
+    return collected
 
 
 def _engine(masters: Iterable[Master], limits: Limits, options: Options) -> Engine:

@@ -10,6 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from autograder.grade.model import Master, Result, Score
 from autograder.notebook.report import SIGNS
 
+# As nbgrader's ClearHiddenTests has them.
+BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 PAGES = Environment(
     loader=PackageLoader("autograder.grade"),
     autoescape=True,
@@ -56,8 +58,8 @@ def by_exercise(master: Master, result: Result) -> list[ExerciseScore]:
     return [ExerciseScore(name, master.headings.get(name, name), tuple(scores)) for name, scores in grouped.items()]
 
 
-def page(master: Master, result: Result, penalty: float = 0) -> bytes:
-    """Return the page of one result as HTML."""
+def page(master: Master, result: Result, penalty: float = 0, *, reveal: bool = False) -> bytes:
+    """Return the page of one result as HTML; the code of hidden tests is on it with `reveal` alone."""
     answers = dict(_answers(result))
     text = PAGES.get_template("lesson.html").render(
         master=master,
@@ -65,6 +67,9 @@ def page(master: Master, result: Result, penalty: float = 0) -> bytes:
         penalty=penalty,
         exercises=by_exercise(master, result),
         answers=answers,
+        hidden=_hidden(master),
+        reveal=reveal,
+        concealed=_concealed,
         signs=_signs(),
         number=number,
     )
@@ -82,6 +87,19 @@ def _answers(result: Result) -> Iterator[tuple[str, str]]:
         given = cell["metadata"].get("nbgrader", {})
         if given.get("solution"):
             yield given["grade_id"], cell["source"]
+
+
+def _hidden(master: Master) -> Mapping[str, str]:
+    """Return the code of the tests that learners don't see in their notebook, by grade id."""
+    parts = ((cell.grade_id, cell.source.partition(BEGIN_HIDDEN)[2]) for cell in master.graded)
+    return {grade_id: part.partition(END_HIDDEN)[0].strip() for grade_id, part in parts if part}
+
+
+def _concealed(message: str) -> str:
+    """Return a hidden test's message without the test's code: pytest shows it from the line of the assertion on."""
+    lines = message.splitlines()
+    begin = next((number for number, line in enumerate(lines) if line.startswith("assert ")), len(lines))
+    return "\n".join(lines[:begin] + [line for line in lines[begin:] if line.startswith("in ")])
 
 
 def _signs() -> Mapping[str, str]:

@@ -213,6 +213,11 @@ class Places:
         return self.root / "feedback"
 
     @property
+    def overview(self) -> Path:
+        """The page of the class."""
+        return self.root / "class.html"
+
+    @property
     def results(self) -> Path:
         """What the last results were and came from, so that unchanged work isn't run again."""
         return self.root / "results"

@@ -52,7 +52,7 @@ def print_class(console: Console, results: Sequence[Result], strays: Sequence[St
     console.print(f"{len(results)} notebooks of {students} students graded")
     table = Table("student", "notebook", "needs a person because", box=None)
     for result in results:
-        for doubt in _reasons(result):
+        for doubt in reasons(result):
             table.add_row(Text(result.student), result.lesson, Text(doubt))
     for stray in strays:
         table.add_row(Text(stray.student), Text(stray.path), Text(stray.why))
@@ -70,26 +70,32 @@ def grades_csv(results: Iterable[Result], saved: Mapping[tuple[str, str], Saved]
         stands = saved[result.student, result.lesson]
         rows.writerow(
             {
-                "student": result.student,
+                "student": _plain(result.student),
                 "section": section,
                 "lesson": lesson,
                 "points": number(stands.points),
                 "max_points": number(result.max_points),
                 "late_penalty": number(stands.penalty),
                 "score": number(stands.points - stands.penalty),
-                "needs_person": "; ".join(_reasons(result)),
-                "remarks": "; ".join(result.remarks),
+                "needs_person": _plain("; ".join(reasons(result))),
+                "remarks": _plain("; ".join(result.remarks)),
             }
         )
     for stray in strays:
-        rows.writerow({"student": stray.student, "lesson": stray.path, "needs_person": stray.why})
+        named = {"student": stray.student, "lesson": stray.path, "needs_person": stray.why}
+        rows.writerow({column: _plain(text) for column, text in named.items()})
     return text.getvalue().encode()
 
 
-def _reasons(result: Result) -> list[str]:
+def reasons(result: Result) -> list[str]:
     """Return why a person has to look at a result."""
     waiting = [score.grade_id for score in result.scores if score.points is None]
     return [*result.doubts, *([f"to be marked by a person: {', '.join(waiting)}"] if waiting else [])]
+
+
+def _plain(text: str) -> str:
+    """Return a text that spreadsheets don't take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def _points(points: float, max_points: float) -> Text:

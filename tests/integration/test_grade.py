@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -325,6 +326,17 @@ def test_links_and_pipes_are_not_followed(marked: Marked, student: str) -> None:
 def test_all_graded_is_status_0(classroom: Course, tmp_path: Path) -> None:
     hand_in(tmp_path / "in", "ann", notebook(classroom, ANSWERS))
     assert mark(classroom, tmp_path / "in") == 0
+
+
+def test_a_zip_is_graded_as_it_was_exported(classroom: Course, tmp_path: Path) -> None:
+    archive = tmp_path / "submissions.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("Ann Lee_12_assignsubmission_file/01_sums.ipynb", notebook(classroom, ANSWERS))
+        packed.writestr("bob_LATE_13_99_01_sums-1.ipynb", notebook(classroom, {}))
+        packed.writestr("../01_sums.ipynb", b"")
+    assert mark(classroom, archive) == 1
+    assert {student: row["score"] for student, row in rows(classroom).items()} == {"Ann Lee_12": "8", "bob_13": "0"}
+    assert "leads out of the archive" in (classroom.grading / "class.html").read_text()
 
 
 def test_a_second_run_keeps_what_a_person_has_given(classroom: Course, tmp_path: Path) -> None:
