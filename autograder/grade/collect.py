@@ -12,6 +12,7 @@ from pathlib import Path
 from autograder.course import Course, CourseError
 from autograder.grade.model import Job, Master, Submission
 from autograder.grade.read import MAX_BYTES
+from autograder.grade.recognise import recognise
 
 TIMESTAMP = "timestamp.txt"
 # All the files beside a notebook together.
@@ -117,15 +118,22 @@ def _collect_section(student: str, folder: Path, masters: Sequence[Master], stra
     files, doubts = _beside(folder)
     timestamp, odd = _timestamp(files.pop(TIMESTAMP, b"").decode(errors="replace").strip())
     doubts += odd
-    for master in masters:
-        content, problems = _content(folder / f"{master.notebook}.ipynb")
-        submission = Submission(student, master.lesson, content, files, timestamp, (*doubts, *problems))
-        yield Job(submission, master)
     known = {f"{master.notebook}.ipynb" for master in masters}
+    found = {master.lesson: _content(folder / f"{master.notebook}.ipynb") for master in masters}
     for path in sorted(folder.glob("*.ipynb")):
-        if path.name not in known:
+        if path.name in known:
+            continue
+        content, problems = _content(path)
+        lesson = recognise(content, masters) if content is not None else ""
+        if lesson and found[lesson] == (None, ()):
+            found[lesson] = content, (f"it was handed in as {path.name}", *problems)
+        else:
             why = f"it is none of the lessons {', '.join(sorted(known))}"
             strays.append(Stray(student, f"{folder.name}/{path.name}", why))
+    for master in masters:
+        content, problems = found[master.lesson]
+        submission = Submission(student, master.lesson, content, files, timestamp, (*doubts, *problems))
+        yield Job(submission, master)
 
 
 def _timestamp(text: str) -> tuple[datetime | None, list[str]]:

@@ -55,8 +55,15 @@ def _missing(master: Master, planned: Plan, scores: Sequence[Score], lesson: Rul
     gone -= {name for source in master.code if source in there for name in bound(source)}
     if gone:
         yield f"the lesson's cells that define {', '.join(sorted(gone))}, which tests use, were changed or left out"
+    places = {cell.master.grade_id: place for place, cell in enumerate(planned.cells) if cell.master}
     answered = {cell.master.grade_id for cell in planned.cells if cell.master}
     lost = {score.exercise or score.grade_id for score in scores if not score.points}
     for cell in master.cells.values():
         if cell.solution and cell.grade_id not in answered and cell.grade_id in lost:
             yield f"the cell for the answer {cell.grade_id} is not there: its points are open"
+    answer = ""
+    for cell in master.cells.values():
+        if cell.solution:
+            answer = cell.grade_id
+        elif cell.grade and (cell.exercise or cell.grade_id) in lost and places[cell.grade_id] < places.get(answer, 0):
+            yield f"the test {cell.grade_id} stands before the answer: its points are open"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from autograder.grade.model import Master, MasterCell
 from autograder.grade.read import Submitted, SubmittedCell
 
 PYTHON = ("python", "python3", "ipython")
+# Of the notebook format.
+VERSIONS = (3, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,9 @@ def plan(master: Master, submitted: Submitted) -> Plan:
             cells.append(PlannedCell(known.cell_type, known.source, known))
         elif not known.locked:
             cells.append(PlannedCell(known.cell_type, cell.source, known if last else None))
+    mended = [*_cut_merged(cells), *_join_split(cells)]
     _restore(cells, master, number)
-    return Plan(tuple(cells), tuple(_remarks(master, number)), tuple(_doubts(master, submitted, number)))
+    return Plan(tuple(cells), (*_remarks(master, number), *mended), tuple(_doubts(master, submitted, number)))
 
 
 def _match(cell: SubmittedCell, master: Master) -> MasterCell | None:
@@ -59,6 +63,36 @@ def _match(cell: SubmittedCell, master: Master) -> MasterCell | None:
     if cell.grade_id in master.cells:
         return master.cells[cell.grade_id]
     return next((known for known in master.cells.values() if cell.cell_id and known.cell_id == cell.cell_id), None)
+
+
+def _cut_merged(cells: list[PlannedCell]) -> Iterator[str]:
+    """Cut off the tests that were merged into other cells: they are run from the master. Yield what was mended."""
+    for index, cell in enumerate(cells):
+        before, found, _ = cell.source.partition("\n%%check ")
+        if found and not (cell.master and cell.master.locked) and not before.startswith("%%"):
+            cells[index] = replace(cell, source=before)
+            yield "a test was merged into another cell: it was cut off there"
+
+
+def _join_split(cells: list[PlannedCell]) -> Iterator[str]:
+    """Put answers together that were split where neither part is Python alone. Yield what was mended."""
+    for index in range(len(cells) - 2, -1, -1):
+        first, second = cells[index], cells[index + 1]
+        if not (first.master and first.master.solution and second.master is None and second.cell_type == "code"):
+            continue
+        whole = f"{first.source}\n{second.source}"
+        if not _is_python(first.source) and _is_python(whole):
+            cells[index : index + 2] = [replace(first, source=whole)]
+            yield f"the cell for the answer {first.master.grade_id} was split: it was put together"
+
+
+def _is_python(source: str) -> bool:
+    """Whether a cell is Python as it stands."""
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _restore(cells: list[PlannedCell], master: Master, number: Counter[str]) -> None:
@@ -102,6 +136,8 @@ def _doubts(master: Master, submitted: Submitted, number: Counter[str]) -> list[
         doubts.append("the notebook has no cells")
     elif not any(number[grade_id] for grade_id in master.cells):
         doubts.append(f"none of its cells belongs to {master.lesson}: is it another notebook?")
+    if submitted.version not in VERSIONS:
+        doubts.append(f"it says that its format is {submitted.version}, and was read as format 4")
     if submitted.language and submitted.language not in PYTHON:
         doubts.append(f"it was saved by a kernel for {submitted.language}, and run as Python")
     return doubts

@@ -28,10 +28,13 @@ class SubmittedCell:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What counts of a notebook that was handed in; `language` is "" where it doesn't say."""
+    """What counts of a notebook that was handed in; `language` and `lesson` are "" where it doesn't say."""
 
     cells: tuple[SubmittedCell, ...]
     language: str
+    lesson: str = ""
+    # The notebook format's version, None where it isn't a number.
+    version: int | None = 4
 
 
 def read_notebook(content: bytes) -> Submitted:
@@ -49,7 +52,13 @@ def read_notebook(content: bytes) -> Submitted:
         raise UnreadableError(f"it is not whole JSON ({error})") from error
     if not isinstance(data, Mapping):
         raise UnreadableError("it is JSON, but not a notebook")
-    return Submitted(tuple(_cell(cell) for cell in _cells(data)), _language(data))
+    version = data.get("nbformat")
+    return Submitted(
+        cells=tuple(_cell(cell) for cell in _cells(data)),
+        language=_language(data),
+        lesson=_lesson(data),
+        version=version if isinstance(version, int) else None,
+    )
 
 
 def _decode(content: bytes) -> str:
@@ -80,6 +89,13 @@ def _cell(cell: Mapping[str, Any]) -> SubmittedCell:
         cell_id=_text(cell.get("id")),
         grade_id=_text(given.get("grade_id")) if isinstance(given, Mapping) else "",
     )
+
+
+def _lesson(data: Mapping[str, Any]) -> str:
+    """Return the lesson that the notebook says to be."""
+    metadata = data.get("metadata")
+    own = metadata.get("autograder") if isinstance(metadata, Mapping) else None
+    return _text(own.get("lesson")) if isinstance(own, Mapping) else ""
 
 
 def _language(data: Mapping[str, Any]) -> str:

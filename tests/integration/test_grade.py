@@ -312,9 +312,9 @@ def test_points_tests_and_tags_of_a_submission_count_for_nothing(marked: Marked)
     assert marked.rows["cheat"]["max_points"] == "8"
 
 
-def test_a_renamed_notebook_needs_a_person(marked: Marked) -> None:
-    assert marked.rows["renamed"]["score"] == "0"
-    assert "sums final (2).ipynb" in (marked.course.grading / "grades.csv").read_text()
+def test_a_renamed_notebook_is_recognised_and_needs_a_person(marked: Marked) -> None:
+    assert marked.rows["renamed"]["score"] == "8"
+    assert "sums final (2).ipynb" in marked.rows["renamed"]["needs_person"]
 
 
 @pytest.mark.parametrize("student", ["link", "pipe"])
