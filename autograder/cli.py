@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -138,19 +138,25 @@ def grade(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what hasn't changed since the last time.")] = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show the code of hidden tests on the pages.")] = False,
+    engine: Annotated[
+        Literal["local", "dask"], typer.Option(help="Run notebooks on this machine, or on a Dask cluster.")
+    ] = "local",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler; without one, a cluster here.")
+    ] = None,
     require_sandbox: Annotated[
         bool, typer.Option("--require-sandbox", help="Grade nothing where submissions can't be isolated.")
     ] = False,
 ) -> None:
     """Mark your notebooks, or a class, with the hidden tests. Exit status 1 where a person has to look."""
     from autograder.grade import doctor
-    from autograder.grade.command import Options, grade_class, grade_own
+    from autograder.grade.command import EngineName, Options, grade_class, grade_own
 
     if require_sandbox:
         doctor.require_sandbox()
     for line in doctor.warnings():
         typer.echo(f"course: {line}", err=True)
-    course, options = find_course(), Options(jobs, fresh, reveal)
+    course, options = find_course(), Options(jobs, fresh, reveal, EngineName(engine), scheduler)
     if submissions:
         sys.exit(grade_class(course, submissions, lesson, options=options))
     sys.exit(grade_own(course, lesson, options=options))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from autograder.course import Course
+from autograder.course import Course, CourseError
 from autograder.environment import skip_iri_checks
 from autograder.grade.archive import unpack
 from autograder.grade.cache import Cache
@@ -35,6 +36,13 @@ NEEDS_PERSON = 1
 INTERRUPTED = 130
 
 
+class EngineName(StrEnum):
+    """Where notebooks are run."""
+
+    LOCAL = "local"
+    DASK = "dask"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to grade."""
@@ -45,6 +53,10 @@ class Options:
     fresh: bool = False
     # Show the code of hidden tests on the pages.
     reveal: bool = False
+    # Where notebooks are run: on this machine, or on a Dask cluster.
+    engine: EngineName = EngineName.LOCAL
+    # The address of the cluster's scheduler; one of this machine's own when None.
+    scheduler: str | None = None
 
 
 def grade_own(
@@ -138,6 +150,12 @@ def _collected(folder: Path, masters: Mapping[str, Master], opened: ExitStack) -
 def _engine(masters: Iterable[Master], limits: Limits, options: Options) -> Engine:
     """Return what runs the notebooks of these lessons."""
     modules = dict.fromkeys(name for master in masters for name in master.imports)
+    if options.scheduler and options.engine != EngineName.DASK:
+        raise CourseError("--scheduler is the address of a Dask cluster: add --engine dask")
+    if options.engine == EngineName.DASK:
+        from autograder.grade.cluster import Cluster
+
+        return Cluster(limits, options.jobs, list(modules), options.scheduler)
     return Local(limits, options.jobs, list(modules))
 
 

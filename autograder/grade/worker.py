@@ -21,8 +21,13 @@ def grade(job: Job, launcher: Launcher, limits: Limits) -> Result:
     try:
         return _grade(job, launcher, limits)
     except Exception as error:  # a defect of the grader: the others are marked all the same
-        nothing = _nothing(job, "not graded", f"the grader failed on it: {type(error).__name__}: {error}")
-        return replace(nothing, failed=True)
+        return not_graded(job, error)
+
+
+def not_graded(job: Job, error: BaseException) -> Result:
+    """Return the result of a job on which the grader itself failed."""
+    nothing = _nothing(job, "not graded", f"the grader failed on it: {type(error).__name__}: {error}")
+    return replace(nothing, failed=True)
 
 
 def _grade(job: Job, launcher: Launcher, limits: Limits) -> Result:

@@ -1,0 +1,91 @@
+"""Runs jobs on a Dask cluster. Its workers hold no gradebook, and what a lost one was running is run elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+
+from autograder.course import CourseError
+from autograder.grade.children import Launcher, launcher
+from autograder.grade.model import Job, Limits, Result
+from autograder.grade.pool import cores, run_together
+from autograder.grade.worker import grade, not_graded
+
+# Jobs that are sent for each thread of the cluster, so that none waits for its next one.
+AHEAD = 2
+CONNECT_SECONDS = 20
+
+
+class Cluster:
+    """Runs jobs on the cluster of a scheduler, or on one of this machine's own."""
+
+    def __init__(
+        self, limits: Limits, at_once: int | None = None, modules: Sequence[str] = (), scheduler: str | None = None
+    ) -> None:
+        """Connect to the scheduler at this address; without one, start `at_once` workers here.
+
+        Raises CourseError where Dask isn't installed, or there is no scheduler at the address.
+        """
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise CourseError("--engine dask needs Dask: run `pip install -e '.[cluster]'`") from error
+        self._limits = limits
+        self._modules = tuple(modules)
+        self.workers = None
+        if scheduler is None:
+            self.workers = LocalCluster(
+                n_workers=at_once or cores(),
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+        try:
+            self._client = Client(scheduler or self.workers, timeout=CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            raise CourseError(f"no Dask scheduler answers at {scheduler}: start one, or mend the address") from error
+
+    def grade(self, jobs: Iterable[Job | Result]) -> Iterator[Result]:
+        """Yield the results of `jobs` as they come. A result among them is passed on."""
+        with self._client.get_executor(pure=False) as executor:
+
+            def submit(job: Job) -> Future[Result]:
+                given: Future[Result] = executor.submit(_grade_here, job, self._limits, self._modules)
+                return _or_not_graded(given, job)
+
+            yield from run_together(jobs, submit, AHEAD * max(1, sum(self._client.nthreads().values())))
+
+    def close(self) -> None:
+        """Leave the cluster, and end it where it is this machine's own."""
+        self._client.close()
+        if self.workers:
+            self.workers.close()
+
+
+def _or_not_graded(given: Future[Result], job: Job) -> Future[Result]:
+    """Return a future that has a result too where the cluster gave up on the job."""
+    told: Future[Result] = Future()
+    told.set_running_or_notify_cancel()
+
+    def tell(done: Future[Result]) -> None:
+        error = done.exception()
+        told.set_result(not_graded(job, error) if error else done.result())
+
+    given.add_done_callback(tell)
+    return told
+
+
+# --- on a worker ---
+
+_launchers: dict[tuple[Limits, tuple[str, ...]], Launcher] = {}
+_lock = threading.Lock()
+
+
+def _grade_here(job: Job, limits: Limits, modules: tuple[str, ...]) -> Result:
+    """Grade a job in a child of this worker's warm process, which ends with the worker."""
+    with _lock:
+        if (limits, modules) not in _launchers:
+            _launchers[limits, modules] = launcher(limits, modules)
+    return grade(job, _launchers[limits, modules], limits)
