@@ -19,7 +19,7 @@ from autograder.grade.cache import Cache
 from autograder.grade.collect import Collected, collect_class, collect_own
 from autograder.grade.feedback import page
 from autograder.grade.files import write
-from autograder.grade.master import load_masters
+from autograder.grade.master import load_masters, modules
 from autograder.grade.model import Job, Limits, Master, Places, Result, Saved
 from autograder.grade.overview import class_page
 from autograder.grade.pool import Engine, Local
@@ -149,14 +149,13 @@ def _collected(folder: Path, masters: Mapping[str, Master], opened: ExitStack) -
 
 def _engine(masters: Iterable[Master], limits: Limits, options: Options) -> Engine:
     """Return what runs the notebooks of these lessons."""
-    modules = dict.fromkeys(name for master in masters for name in master.imports)
     if options.scheduler and options.engine != EngineName.DASK:
         raise CourseError("--scheduler is the address of a Dask cluster: add --engine dask")
     if options.engine == EngineName.DASK:
         from autograder.grade.cluster import Cluster
 
-        return Cluster(limits, options.jobs, list(modules), options.scheduler)
-    return Local(limits, options.jobs, list(modules))
+        return Cluster(limits, options.jobs, modules(masters), options.scheduler)
+    return Local(limits, options.jobs, modules(masters))
 
 
 def _store(course: Course, sections: Collection[str]) -> Store:

@@ -20,6 +20,11 @@ def load_masters(course: Course, lessons: Iterable[str]) -> dict[str, Master]:
     return {lesson: _load(course, lesson) for lesson in lessons}
 
 
+def modules(masters: Iterable[Master]) -> list[str]:
+    """Return the modules that these lessons import, each once."""
+    return list(dict.fromkeys(name for master in masters for name in master.imports))
+
+
 def _load(course: Course, lesson: str) -> Master:
     """Read one lesson's master."""
     path = course.solutions / f"{lesson}.ipynb"
