@@ -29,8 +29,9 @@ COLUMNS = (
 
 def print_own(console: Console, masters: Mapping[str, Master], results: Iterable[Result]) -> None:
     """Print a learner's results: each exercise, its points, and what failed in one line."""
-    failed = Column("what failed", no_wrap=True, overflow="ellipsis")  # one line; the page has the rest
-    table = Table("exercise", Column("points", no_wrap=True), failed, box=None)
+    # Names and points are whole; of what failed there is one line, and the page has the rest.
+    failed = Column("what failed", no_wrap=True, overflow="ellipsis", ratio=1)
+    table = Table(Column("exercise", no_wrap=True), Column("points", no_wrap=True), failed, box=None, expand=True)
     noted = []
     for result in results:
         master = masters[result.lesson]
