@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -51,6 +52,7 @@ def serve(connection: Connection, session: Session, folder: str, limits: Limits)
     os.environ |= {"HOME": str(home), "TMPDIR": str(temporary)}
     tempfile.tempdir = str(temporary)
     os.chdir(home)
+    sys.path.insert(0, "")  # as in a kernel: files beside the notebook can be imported
     _send(connection, READY)
     order = json.loads(connection.recv_bytes())
     _lay_out(home, order["files"])

@@ -157,7 +157,15 @@ class Forking:
         if self._control is None:
             self._control, far = socket.socketpair()
             told = (json.dumps(asdict(what)) for what in (self._protection, self._limits))
-            command = [sys.executable, "-m", "autograder.grade.template", str(far.fileno()), *told, *self._modules]
+            command = [
+                sys.executable,
+                "-P",
+                "-m",
+                "autograder.grade.template",
+                str(far.fileno()),
+                *told,
+                *self._modules,
+            ]
             self._template = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=[far.fileno()], env=environment()
             )

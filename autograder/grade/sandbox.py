@@ -88,7 +88,7 @@ def protection() -> Protection:
     """Return what this machine can do, found by trying it in a process of its own."""
     if not LINUX:
         return Protection(False, f"{sys.platform} has no namespaces")
-    command = [sys.executable, "-m", "autograder.grade.sandbox"]
+    command = [sys.executable, "-P", "-m", "autograder.grade.sandbox"]
     tried = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True)
     return Protection(**json.loads(tried.stdout))
 

@@ -71,7 +71,13 @@ class Template:
         if not folder:
             return False
         connection, line = descriptors
-        pid = self._sandbox.fork()
+        try:
+            pid = self._sandbox.fork()
+        except OSError as error:
+            _refuse(connection, error)
+            os.close(connection)
+            os.close(line)
+            return True
         if pid == 0:
             self._become_child(connection, os.fsdecode(folder))
         os.close(connection)
@@ -88,7 +94,7 @@ class Template:
             try:
                 self._sandbox.enter(folder)
             except OSError as error:
-                Connection(connection).send_bytes(json.dumps({"refused": str(error)}).encode())
+                _refuse(connection, error)
                 raise
 
             def run() -> None:
@@ -140,6 +146,12 @@ class Template:
             _kill(pid)
 
 
+def _refuse(connection: int, error: OSError) -> None:
+    """Tell the master why a child can't run anything."""
+    with contextlib.suppress(OSError):
+        Connection(os.dup(connection)).send_bytes(json.dumps({"refused": str(error)}).encode())
+
+
 def _children() -> list[int]:
     """Return the children of this process, as far as the system tells."""
     listed = Path(f"/proc/self/task/{os.getpid()}/children")
@@ -166,7 +178,8 @@ def _kill(pid: int) -> None:
 def _main(number: str, protection: str, limits: str, *modules: str) -> None:
     """Run a template with what its command line says: the modules are what notebooks are likely to import."""
     # What a terminal sends to the whole group on Ctrl-C is the master's to handle.
-    os.setsid()
+    with contextlib.suppress(PermissionError):  # it has been done by what this process was before
+        os.setsid()
     if LINUX:
         from autograder.grade import linux
 
@@ -177,6 +190,10 @@ def _main(number: str, protection: str, limits: str, *modules: str) -> None:
     for name in modules:
         with contextlib.suppress(Exception):  # the notebook that imports it shall say what is wrong
             importlib.import_module(name)
+    if modules and LINUX and len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
+        # A process with threads can't be forked safely: notebooks import for themselves what starts them.
+        session.close()
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "autograder.grade.template", number, protection, limits])
     gc.freeze()  # what is here stays: collecting it would copy its memory in every child
     Template(control, session, Protection(**json.loads(protection)), Limits(**json.loads(limits))).run()
 
