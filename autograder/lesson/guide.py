@@ -98,14 +98,19 @@ class Guide:
         if name is None:
             return self.lessons
         wanted = name.strip("/").removesuffix(".ipynb").removesuffix(".py")
-        for section in self.sections:
-            if wanted in (str(section.number), section.folder, section.name, section.id):
-                return section.lessons
-        found = tuple(entry for entry in self.lessons if wanted in (entry.id, entry.file, entry.name))
-        if len(found) == 1:
-            return found
-        if found:
-            raise CourseError(f"{name!r} means several lessons: {', '.join(entry.id for entry in found)}")
+        sections = [
+            section
+            for section in self.sections
+            if wanted in (str(section.number), section.folder, section.name, section.id)
+        ]
+        lessons = [entry for entry in self.lessons if wanted in (entry.id, entry.file, entry.name)]
+        if len(sections) + len(lessons) > 1:
+            meant = [*(section.folder for section in sections), *(entry.id for entry in lessons)]
+            raise CourseError(f"{name!r} has several meanings: say {' or '.join(meant)}")
+        if sections and not sections[0].lessons:
+            raise CourseError(f"section {sections[0].folder} has no lessons yet")
+        if sections or lessons:
+            return sections[0].lessons if sections else tuple(lessons)
         known = ", ".join(entry.name for entry in self.lessons)
         raise CourseError(f"no section or lesson is called {name!r}; the lessons are: {known}")
 

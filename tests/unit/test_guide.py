@@ -80,6 +80,17 @@ def test_an_unknown_name_is_answered_with_those_that_exist(course: Course) -> No
         load_guide(course).select("sum")
 
 
+def test_a_name_with_two_meanings_is_answered_with_both(course: Course) -> None:
+    course.manifest.write_text(MANIFEST.replace("01_again", "01_core"))
+    with pytest.raises(CourseError, match="01_core or 02_more/01_core"):
+        load_guide(course).select("core")
+
+
+def test_a_section_without_lessons_says_so() -> None:
+    with pytest.raises(CourseError, match="16_industry has no lessons"):
+        load_guide(find_course(Path(__file__))).select("16")
+
+
 def test_a_topic_that_the_guide_lacks_is_named_with_its_line(course: Course) -> None:
     text = MANIFEST.replace(
         'file = "01_again"\ntopics = ["core/basics/sums"]', 'file = "01_again"\ntopics = ["core/x"]'
