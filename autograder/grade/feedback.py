@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -53,7 +53,10 @@ class ExerciseScore:
 def by_exercise(master: Master, result: Result) -> list[ExerciseScore]:
     """Return a result's scores by exercise, in the lesson's order."""
     grouped: dict[str, list[Score]] = {}
+    hidden = _hidden(master)
     for score in result.scores:
+        if score.grade_id in hidden:
+            score = replace(score, why=score.why.partition(": assert ")[0])  # the sentence, without the test's code
         grouped.setdefault(score.exercise or score.grade_id, []).append(score)
     return [ExerciseScore(name, master.headings.get(name, name), tuple(scores)) for name, scores in grouped.items()]
 

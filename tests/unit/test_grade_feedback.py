@@ -88,6 +88,14 @@ def test_of_a_hidden_test_its_sentence_and_reason_are_shown_and_not_its_code() -
     assert "where 8" not in text
 
 
+def test_the_reason_in_one_line_has_no_code_of_a_hidden_test() -> None:
+    cell = MasterCell("c", "add-hidden", "code", HIDDEN, {}, True, False, True, 1)
+    master = Master("01_core/01_sums", "Sums", {"add-hidden": cell}, {}, {}, {})
+    score = Score("add-hidden", "add", 0, 1, "carries: assert 8 == 18")
+    (exercise,) = by_exercise(master, Result("", master.lesson, None, (score,), None))
+    assert exercise.why == "carries"
+
+
 def test_the_code_of_hidden_tests_is_shown_on_demand() -> None:
     text = with_hidden_test(reveal=True)
     assert "def test_carries" in text
