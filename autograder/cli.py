@@ -156,7 +156,7 @@ def grade(
         doctor.require_sandbox()
     for line in doctor.warnings():
         typer.echo(f"course: {line}", err=True)
-    course, options = find_course(), Options(jobs, fresh, reveal, EngineName(engine), scheduler)
+    course, options = find_course(), Options(jobs, fresh, reveal, EngineName(engine), scheduler, require_sandbox)
     if submissions:
         sys.exit(grade_class(course, submissions, lesson, options=options))
     sys.exit(grade_own(course, lesson, options=options))

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 from autograder.course import CourseError
 from autograder.grade.children import Launcher, launcher
+from autograder.grade.doctor import require_sandbox
 from autograder.grade.model import Job, Limits, Result
 from autograder.grade.pool import cores, run_together
 from autograder.grade.worker import grade, not_graded
@@ -22,10 +23,17 @@ class Cluster:
     """Runs jobs on the cluster of a scheduler, or on one of this machine's own."""
 
     def __init__(
-        self, limits: Limits, at_once: int | None = None, modules: Sequence[str] = (), scheduler: str | None = None
+        self,
+        limits: Limits,
+        at_once: int | None = None,
+        modules: Sequence[str] = (),
+        scheduler: str | None = None,
+        *,
+        isolated: bool = False,
     ) -> None:
         """Connect to the scheduler at this address; without one, start `at_once` workers here.
 
+        With `isolated`, a worker that can't isolate submissions runs none.
         Raises CourseError where Dask isn't installed, or there is no scheduler at the address.
         """
         try:
@@ -34,6 +42,7 @@ class Cluster:
             raise CourseError("--engine dask needs Dask: run `pip install -e '.[cluster]'`") from error
         self._limits = limits
         self._modules = tuple(modules)
+        self._isolated = isolated
         self.workers = None
         if scheduler is None:
             self.workers = LocalCluster(
@@ -52,7 +61,7 @@ class Cluster:
         with self._client.get_executor(pure=False) as executor:
 
             def submit(job: Job) -> Future[Result]:
-                given: Future[Result] = executor.submit(_grade_here, job, self._limits, self._modules)
+                given: Future[Result] = executor.submit(_grade_here, job, self._limits, self._modules, self._isolated)
                 return _or_not_graded(given, job)
 
             yield from run_together(jobs, submit, AHEAD * max(1, sum(self._client.nthreads().values())))
@@ -83,8 +92,13 @@ _launchers: dict[tuple[Limits, tuple[str, ...]], Launcher] = {}
 _lock = threading.Lock()
 
 
-def _grade_here(job: Job, limits: Limits, modules: tuple[str, ...]) -> Result:
-    """Grade a job in a child of this worker's warm process, which ends with the worker."""
+def _grade_here(job: Job, limits: Limits, modules: tuple[str, ...], isolated: bool) -> Result:
+    """Grade a job in a child of this worker's warm process, which ends with the worker.
+
+    Raises CourseError where it has to be isolated, and this worker can't do that.
+    """
+    if isolated:
+        require_sandbox()
     with _lock:
         if (limits, modules) not in _launchers:
             _launchers[limits, modules] = launcher(limits, modules)

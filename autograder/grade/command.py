@@ -57,6 +57,8 @@ class Options:
     engine: EngineName = EngineName.LOCAL
     # The address of the cluster's scheduler; one of this machine's own when None.
     scheduler: str | None = None
+    # Whether workers of the cluster that can't isolate submissions run none.
+    isolated: bool = False
 
 
 def grade_own(
@@ -154,7 +156,7 @@ def _engine(masters: Iterable[Master], limits: Limits, options: Options) -> Engi
     if options.engine == EngineName.DASK:
         from autograder.grade.cluster import Cluster
 
-        return Cluster(limits, options.jobs, modules(masters), options.scheduler)
+        return Cluster(limits, options.jobs, modules(masters), options.scheduler, isolated=options.isolated)
     return Local(limits, options.jobs, modules(masters))
 
 

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from autograder.course import Course, CourseError
-from autograder.grade.cluster import Cluster
+from autograder.grade.cluster import Cluster, _grade_here
 from autograder.grade.collect import collect_class
 from autograder.grade.command import EngineName, Options, grade_class
 from autograder.grade.master import load_masters
@@ -70,3 +70,15 @@ def test_a_scheduler_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("autograder.grade.cluster.CONNECT_SECONDS", 0.2)
     with pytest.raises(CourseError, match="scheduler"):
         Cluster(Limits(), scheduler="tcp://127.0.0.1:9")
+
+
+def test_a_worker_that_cannot_isolate_submissions_runs_none(
+    classroom: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise CourseError("not isolated")
+
+    (job, *_) = hand_in(classroom, tmp_path / "in")
+    monkeypatch.setattr("autograder.grade.cluster.require_sandbox", refuse)
+    with pytest.raises(CourseError, match="not isolated"):
+        _grade_here(job, Limits(), (), isolated=True)
