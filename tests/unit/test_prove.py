@@ -36,6 +36,12 @@ def test_names(source: str, made: set[str], used: set[str]) -> None:
     assert names_used(source) == used
 
 
+def test_what_a_function_called_top_binds_is_its_own() -> None:
+    assert names_used("class Heap:\n    def top(self):\n        item = self.items[0]\n        return item, outer") == {
+        "outer"
+    }
+
+
 PROMPT = """\
 ## Exercise: halves
 

@@ -35,7 +35,7 @@ def names_used(source: str) -> frozenset[str]:
     top, *inner = _tables(symtable.symtable(source, "<cell>", "exec"))
     used = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
     for table in inner:
-        used |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and symbol.is_global()}
+        used |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and _is_outer(symbol)}
     return frozenset(used) - names_made(source) - ALWAYS_THERE
 
 
@@ -44,6 +44,12 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
     yield table
     for child in table.get_children():
         yield from _tables(child)
+
+
+def _is_outer(symbol: symtable.Symbol) -> bool:
+    """Whether an inner scope takes the name from the notebook."""
+    # Python 3.11 says of what a function called `top` binds that it is both.
+    return symbol.is_global() and not symbol.is_local()
 
 
 def _binds(symbol: symtable.Symbol) -> bool:
