@@ -36,25 +36,31 @@ def cut(outputs: Sequence[Output], room: int) -> tuple[list[Output], int]:
     full = False
     for output in outputs:
         kinds = {output["output_type"], *output.get("data", {})} & essential
+        essential -= kinds
         size = AROUND + _size(output)
         if not full and used + size <= room:
             kept.append(output)
             used += size
-        else:
-            if not full:
-                text = (
-                    output["text"][: max(room - used - AROUND - len(CUT) - 1, 0)]
-                    if output["output_type"] == "stream"
-                    else ""
-                )
-                name = output.get("name", "stderr")
-                kept.append({"output_type": "stream", "name": name, "text": f"{text}\n{CUT}" if text else CUT})
-                used = room
-                full = True
-            if kinds:
-                kept.append(_shortened(output))
-        essential -= kinds
+            continue
+        if not full:
+            kept += _beginning(output, room - used - AROUND) if not _is_cut(kept) else ()
+            used = room
+            full = True
+        if kinds:
+            kept.append(_shortened(output))
     return kept, used
+
+
+def _is_cut(kept: Sequence[Output]) -> bool:
+    """Whether the last output says already that it was cut there."""
+    return bool(kept) and kept[-1].get("text", "").endswith(CUT)
+
+
+def _beginning(output: Output, room: int) -> list[Output]:
+    """Return the beginning of an output where it is text, and a line that says that it was cut."""
+    text = output["text"][: max(room - len(CUT) - 1, 0)] if output["output_type"] == "stream" else ""
+    name = output.get("name", "stderr")
+    return [{"output_type": "stream", "name": name, "text": f"{text}\n{CUT}" if text else CUT}]
 
 
 def _size(output: Output) -> int:

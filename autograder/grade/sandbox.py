@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import os
 import signal
 import socket
@@ -226,7 +227,7 @@ def set_limits(limits: Limits, *, alone: bool = False) -> None:
         resource.setrlimit(what, (most, most))
 
     limit(resource.RLIMIT_CORE, 0)
-    limit(resource.RLIMIT_CPU, int(limits.notebook))
+    limit(resource.RLIMIT_CPU, math.ceil(limits.notebook))
     limit(resource.RLIMIT_FSIZE, limits.file_size)
     if LINUX:  # others count memory that is reserved but not used, or don't heed the limit
         limit(resource.RLIMIT_NPROC, limits.processes + (0 if alone else _threads_of(os.geteuid())))
