@@ -166,4 +166,7 @@ def test_an_interrupt_ends_an_endless_test() -> None:
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         run_tests({"test_endless": test_endless}, ["test_endless"])
-    assert not [thread for thread in threading.enumerate() if thread.name == "check"]
+    for thread in threading.enumerate():
+        if thread.name == "check":
+            thread.join(timeout=30)
+            assert not thread.is_alive()
