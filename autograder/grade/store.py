@@ -6,14 +6,15 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
-from nbgrader.api import Gradebook, SubmittedNotebook
+from nbgrader.api import BaseCell, Gradebook, SubmittedNotebook
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import compute_checksum, is_solution
+from sqlalchemy import text
 from sqlalchemy.orm import scoped_session, sessionmaker
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
@@ -24,6 +25,8 @@ from autograder.grade.model import Places, Result, Saved
 from autograder.lesson.release import generate_assignments
 
 SETTINGS = "nbgrader_config.py"
+# What nbgrader looks rows up by without an index: each submission would cost more than the one before.
+INDEXED = (("grade", "notebook_id"), ("comment", "notebook_id"), ("submitted_notebook", "assignment_id"))
 
 
 class Store:
@@ -38,6 +41,9 @@ class Store:
         course.grading.mkdir(exist_ok=True)
         _fill(course, sections, self._places.gradebook)
         self._gradebook = Gradebook(f"sqlite:///{self._places.gradebook}")
+        with self._gradebook.engine.begin() as connection:
+            for table, column in INDEXED:
+                connection.execute(text(f"CREATE INDEX IF NOT EXISTS ix_{table}_{column} ON {table} ({column})"))
         self._penalties = AssignLatePenalties(config=_settings(course), log=logging.getLogger("autograder.grade"))
         self._penalties.init_plugin()
 
@@ -59,8 +65,9 @@ class Store:
             timestamp = {"timestamp": result.timestamp} if result.timestamp else {}
             gradebook.update_or_create_submission(section, result.student, **timestamp)
             submitted = gradebook.find_submission_notebook(notebook, section, result.student)
-            _save_scores(submitted, result)
-            _save_comments(gradebook, submitted, result)
+            names = _names(gradebook, submitted)
+            _save_scores(submitted, result, names)
+            _save_comments(submitted, result, names)
             gradebook.db.flush()
             gradebook.db.refresh(submitted)
             penalty = self._save_penalty(submitted, result.student)
@@ -78,16 +85,22 @@ class Store:
         return float(penalty or 0)
 
 
-def _save_scores(submitted: SubmittedNotebook, result: Result) -> None:
+def _names(gradebook: Gradebook, submitted: SubmittedNotebook) -> dict[str, str]:
+    """Return the grade ids of a notebook's cells by their ids, in one query: each grade would ask for its own."""
+    found = gradebook.db.query(BaseCell.id, BaseCell.name).filter(BaseCell.notebook_id == submitted.notebook_id)
+    return {cell.id: cell.name for cell in found}
+
+
+def _save_scores(submitted: SubmittedNotebook, result: Result, names: Mapping[str, str]) -> None:
     """Write the points, as nbgrader's SaveAutoGrades does."""
-    grades = {grade.name: grade for grade in submitted.grades}
+    grades = {names[grade.cell_id]: grade for grade in submitted.grades}
     for score in result.scores:
         grade = grades[score.grade_id]
         grade.auto_score = score.points
         grade.needs_manual_grade = score.points is None or grade.manual_score is not None
 
 
-def _save_comments(gradebook: Gradebook, submitted: SubmittedNotebook, result: Result) -> None:
+def _save_comments(submitted: SubmittedNotebook, result: Result, names: Mapping[str, str]) -> None:
     """Write which answers are as they were given out, as nbgrader's SaveAutoGrades does."""
     answers = {}
     for cell in map(nbformat.from_dict, result.notebook["cells"] if result.notebook else ()):
@@ -95,7 +108,8 @@ def _save_comments(gradebook: Gradebook, submitted: SubmittedNotebook, result: R
             answers[cell.metadata.nbgrader.grade_id] = compute_checksum(cell)
     stubs = {cell.name: cell.checksum for cell in submitted.notebook.source_cells}
     for comment in submitted.comments:
-        blank = comment.name not in answers or answers[comment.name] == stubs[comment.name]
+        name = names[comment.cell_id]
+        blank = name not in answers or answers[name] == stubs[name]
         comment.auto_comment = "No response." if blank else None
 
 
