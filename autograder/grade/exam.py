@@ -65,6 +65,8 @@ def mark(exam: Exam, said: Mapping[str, Any], rules: Rules) -> CellRun:
     tests = _tests(said)
     error = said.get("error")
     if isinstance(error, list) and len(error) == 2 and not tests:
+        if _words(said, "broken"):
+            doubts.append(_false(exam, said, tests))
         return CellRun([*outputs, _error(str(error[0]), str(error[1]))], doubts=tuple(doubts))
     false = _false(exam, said, tests)
     if false:
