@@ -249,7 +249,7 @@ except TypeError as error:
     print("without __get__:", error)
 print("with __get__   :", cart.add(5), "| hits:", cart.add.hits, "| bound:", cart.add)
 
-# %% [markdown] exercise audit_trail topic=decorators-and-metaclasses level=core minutes=8
+# %% [markdown] exercise audit_trail topic=decorators-and-metaclasses level=core minutes=6
 # ## Exercise: The decorator that broke the admin
 #
 # Compliance wants every money-moving call on record. A colleague's `@Audited` passed its one test (a plain function,
@@ -266,7 +266,8 @@ print("with __get__   :", cart.add(5), "| hits:", cart.add.hits, "| bound:", car
 # * it works on functions, on methods, and below `@classmethod` and `@staticmethod`;
 # * tools see the original: name, qualified name, module, docstring, annotations, `inspect.signature`, `inspect.unwrap`,
 #   and attributes that other decorators have set on it;
-# * a coroutine function is refused with `TypeError` when it is decorated: its entry would say "ok" before it has begun.
+# * a coroutine function, a generator function and an async generator function are refused with `TypeError` when they
+#   are decorated: the entry would say "ok" before the work has begun.
 #
 # ```python
 # >>> trail = []
@@ -282,7 +283,7 @@ print("with __get__   :", cart.add(5), "| hits:", cart.add.hits, "| bound:", car
 # ... async def refund_later(cents):
 # ...     return -cents
 # Traceback (most recent call last):
-# TypeError: refund_later is a coroutine function
+# TypeError: a call of refund_later ends before its work begins
 # ```
 #
 # The wording of the `TypeError` is yours.
@@ -320,8 +321,9 @@ class Audited:
     def __call__(self, function: F) -> F:
         """Return the function, audited."""
         # BEGIN SOLUTION
-        if inspect.iscoroutinefunction(function):
-            raise TypeError(f"{function.__name__} is a coroutine function")
+        lazy = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+        if any(is_kind(function) for is_kind in lazy):
+            raise TypeError(f"a call of {function.__name__} ends before its work begins")
 
         @functools.wraps(function)
         def audited(*args: Any, **kwargs: Any) -> Any:
@@ -493,6 +495,19 @@ def test_a_coroutine_function_is_refused_when_it_is_decorated() -> None:
     assert trail == [], "refusing leaves no entry"
 
 
+def test_generator_functions_are_refused_when_they_are_decorated() -> None:
+    def refunds() -> Iterator[int]:
+        yield 1
+
+    async def refunds_later() -> AsyncGenerator[int, None]:
+        yield 1
+
+    with pytest.raises(TypeError):
+        Audited("refund", [])(refunds)
+    with pytest.raises(TypeError):
+        Audited("refund", [])(refunds_later)
+
+
 # %% wrong audit_trail fails=test_a_method_gets_its_instance
 # "A class with __call__ is a decorator": the wrapper has no __get__, so methods lose their self.
 class AuditedCall:
@@ -522,8 +537,9 @@ class Audited:
 
     def __call__(self, function: F) -> F:
         """Return the function, audited."""
-        if inspect.iscoroutinefunction(function):
-            raise TypeError(f"{function.__name__} is a coroutine function")
+        lazy = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+        if any(is_kind(function) for is_kind in lazy):
+            raise TypeError(f"a call of {function.__name__} ends before its work begins")
         return cast(F, AuditedCall(function, self.action, self.trail))
 
 
@@ -538,8 +554,9 @@ class Audited:
 
     def __call__(self, function: F) -> F:
         """Return the function, audited."""
-        if inspect.iscoroutinefunction(function):
-            raise TypeError(f"{function.__name__} is a coroutine function")
+        lazy = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+        if any(is_kind(function) for is_kind in lazy):
+            raise TypeError(f"a call of {function.__name__} ends before its work begins")
 
         def audited(*args: Any, **kwargs: Any) -> Any:
             outcome = "ok"
@@ -566,8 +583,9 @@ class Audited:
 
     def __call__(self, function: F) -> F:
         """Return the function, audited."""
-        if inspect.iscoroutinefunction(function):
-            raise TypeError(f"{function.__name__} is a coroutine function")
+        lazy = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+        if any(is_kind(function) for is_kind in lazy):
+            raise TypeError(f"a call of {function.__name__} ends before its work begins")
 
         @functools.wraps(function)
         def audited(*args: Any, **kwargs: Any) -> Any:
@@ -616,8 +634,9 @@ class Audited:
 
     def __call__(self, function: F) -> F:
         """Return the function, audited."""
-        if inspect.iscoroutinefunction(function):
-            raise TypeError(f"{function.__name__} is a coroutine function")
+        lazy = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+        if any(is_kind(function) for is_kind in lazy):
+            raise TypeError(f"a call of {function.__name__} ends before its work begins")
         return cast(F, AuditedCall(function, self.action, self.trail))
 
 
@@ -631,7 +650,8 @@ class Audited:
 
 # %% [markdown] hint audit_trail
 # In the wrapper: `outcome = "ok"`, then `try: return function(...)`, `except BaseException as error:` note its class's
-# name and `raise`, and `finally:` append. Before it: `if inspect.iscoroutinefunction(function): raise TypeError(...)`.
+# name and `raise`, and `finally:` append. Before it, refuse what `inspect.iscoroutinefunction`, `isgeneratorfunction`
+# or `isasyncgenfunction` says yes to.
 
 # %% [markdown] after audit_trail
 # **Why.** Three of the four reports have one cause: the *decorator* was also used as the *wrapper*. `self.run` is a
@@ -697,7 +717,7 @@ print(
 # * State on the decorator (`self.attempt = 0`) is shared by all concurrent calls. Keep what belongs to a call in the
 #   wrapper's local variables.
 
-# %% [markdown] exercise retrying topic=decorators-and-metaclasses level=senior minutes=12
+# %% [markdown] exercise retrying topic=decorators-and-metaclasses level=senior minutes=10
 # ## Exercise: One `@retrying` for everything
 #
 # Your platform team maintains three retry decorators: one for functions, one for methods, one for `async def`. Replace
@@ -1388,7 +1408,7 @@ except ValueError as error:
     print(error)
 print(vars(order), vars(Order)["quantity"].name)
 
-# %% [markdown] exercise lazy_property topic=decorators-and-metaclasses level=senior minutes=10
+# %% [markdown] exercise lazy_property topic=decorators-and-metaclasses level=senior minutes=8
 # ## Exercise: Computed once, then free
 #
 # A pricing service spends 40 % of its time in properties that compute the same thing on every access: each request's
@@ -1808,7 +1828,7 @@ class Memo:
         self.results: dict[Hashable, Any] = {}
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        self.slot = f"_memo_{owner.__module__}.{owner.__qualname__}.{name}"  # an override has one of its own
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         key = args, frozenset(kwargs.items())
@@ -1819,8 +1839,10 @@ class Memo:
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        bound = vars(instance)[self.name] = Memo(MethodType(self.function, instance))
-        return bound
+        kept = vars(instance)
+        if self.slot not in kept:
+            kept[self.slot] = Memo(MethodType(self.function, instance))
+        return kept[self.slot]
 
 
 def memoized(function: F) -> F:
@@ -1850,7 +1872,7 @@ for label, decorator in (("functools.cache", functools.cache), ("lru_cache(maxsi
     print(f"{label:22} {survivors(decorator):3} of 100 instances still alive")
 print(f"{'memoized':22} {survivors(memoized):3} of 100 instances still alive")
 
-# %% [markdown] exercise memo_tests topic=decorators-and-metaclasses level=senior minutes=12
+# %% [markdown] exercise memo_tests topic=decorators-and-metaclasses level=senior minutes=20
 # ## Exercise: A dozen caches, a dozen incidents
 #
 # Twelve services have a `memoized` of their own, and each has had an incident: wrong prices, one tenant's data shown to
@@ -1871,8 +1893,9 @@ print(f"{'memoized':22} {survivors(memoized):3} of 100 instances still alive")
 # 6. The cache keeps no instance alive: when the last other reference to it has gone, `gc.collect()` frees it.
 # 7. `__name__` and `__doc__` are the function's.
 #
-# Test only that: whether `f(1)` and `f(x=1)` are the same call is open, and so are attributes and classes inside.
-# `failing(TestMemoized, memoized=yours)` gives you the names of the tests that fail on `yours`.
+# Test only that: whether `f(1)` and `f(x=1)` are the same call is open, and so are the order of keywords, and
+# attributes and classes inside. `failing(TestMemoized, memoized=yours)` gives you the names of the tests that fail on
+# `yours`.
 #
 # ```python
 # >>> failing(TestMemoized)
@@ -2398,7 +2421,7 @@ for cls, key in Base.made:
 # The keyword is there only the first time, for a class that nobody will use. A registry by `__init_subclass__` hands
 # that one out; a registering decorator *above* `@dataclass` sees the final class.
 
-# %% [markdown] exercise plugin_registry topic=decorators-and-metaclasses level=core minutes=12
+# %% [markdown] exercise plugin_registry topic=decorators-and-metaclasses level=core minutes=10
 # ## Exercise: A registry, both ways
 #
 # Your reporting tool takes exporters from other teams. Most derive from your `Exporter` and want to be found by doing
@@ -2416,10 +2439,10 @@ for cls, key in Base.made:
 # * `registry.create(name, *args, **kwargs)` returns a new instance, made with those arguments. An unknown name is a
 #   `LookupError` whose text has the unknown name and all the known ones.
 #
-# **`Exporter`** has the class attribute `registry`, a `Registry`. `class Csv(Exporter, name="csv")` is registered there
-# under `"csv"` when it is defined, by the same rules. A subclass without `name=` isn't registered, whoever its parent
-# is. Other keywords in the class statement go on to the next class in the MRO, so that `Exporter` can be combined with
-# mixins that take some.
+# **`Exporter`** has the class attribute `registry`, a `Registry`. `class Csv(Exporter, name="csv")` is registered in
+# `Exporter.registry` (whatever the subclass itself calls `registry`) under `"csv"` when it is defined, by the same
+# rules. A subclass without `name=` isn't registered, whoever its parent is. Other keywords in the class statement go on
+# to the next class in the MRO, so that `Exporter` can be combined with mixins that take some.
 #
 # ```python
 # >>> class Csv(Exporter, name="csv"):
@@ -2485,7 +2508,7 @@ class Exporter:
         # BEGIN SOLUTION
         super().__init_subclass__(**kwargs)
         if name is not None:
-            cls.registry.register(name)(cls)
+            Exporter.registry.register(name)(cls)
         # END SOLUTION
 
 
@@ -2681,6 +2704,13 @@ def test_above_a_dataclass_with_slots_the_final_class_is_registered() -> None:
     assert registry.create("pdf", 300) == Pdf(300)
 
 
+def test_a_subclass_may_call_something_else_registry(registry: Registry) -> None:
+    class WindowsKeys(Exporter, name="keys"):
+        registry = None  # type: ignore[assignment]
+
+    assert registry.classes == {"keys": WindowsKeys}, "a plugin's own attribute must not decide where it is registered"
+
+
 # %% wrong plugin_registry fails=test_a_name_that_is_taken_is_refused_and_the_old_entry_stays
 # "A dict is a registry": the last import wins, silently.
 class Registry:
@@ -2717,7 +2747,7 @@ class Exporter:
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if name is not None:
-            cls.registry.register(name)(cls)
+            Exporter.registry.register(name)(cls)
 
 
 # %% wrong plugin_registry fails=test_the_same_class_defined_again_takes_its_place
@@ -2757,7 +2787,7 @@ class Exporter:
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if name is not None:
-            cls.registry.register(name)(cls)
+            Exporter.registry.register(name)(cls)
 
 
 # %% wrong plugin_registry fails=test_a_subclass_without_a_name_is_not_registered
@@ -2801,7 +2831,7 @@ class Exporter:
         super().__init_subclass__(**kwargs)
         cls.name = name or cls.name
         if cls.name is not None:
-            cls.registry.register(cls.name)(cls)
+            Exporter.registry.register(cls.name)(cls)
 
 
 # %% wrong plugin_registry fails=test_other_keywords_reach_the_next_class
@@ -2842,7 +2872,7 @@ class Exporter:
 
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         if name is not None:
-            cls.registry.register(name)(cls)
+            Exporter.registry.register(name)(cls)
 
 
 # %% [markdown] hint plugin_registry
@@ -2856,8 +2886,8 @@ class Exporter:
 
 # %% [markdown] hint plugin_registry
 # `__init_subclass__`: `super().__init_subclass__(**kwargs)` first, then `if name is not None:
-# cls.registry.register(name)(cls)`. In `enter`: `known = self.classes.get(name, cls)`, compare, raise or write, `return
-# cls`.
+# Exporter.registry.register(name)(cls)`. In `enter`: `known = self.classes.get(name, cls)`, compare, raise or write,
+# `return cls`.
 
 # %% [markdown] after plugin_registry
 # **Why.** `name` as a keyword of the class statement belongs to that statement and isn't inherited; a class attribute
@@ -2959,10 +2989,10 @@ print([name for name in vars(TestTransfer) if name.startswith("test")], "and tes
 # of a class are its attribute `events`, an iterable of `str`, own or inherited (none if there is no such attribute). It
 # is a constant, so a `tuple` or a set.
 #
-# 1. **Twice**: when a class body binds a function to a name that it has bound to a function already, `TypeError` is
-#    raised **there**, so that the traceback shows the line; its text has the class's and the attribute's name. Any
-#    other rebinding is allowed (`@x.setter`, counters, a function over a constant), and so is overriding an inherited
-#    method.
+# 1. **Twice**: when a class body binds a function to a name whose value in the body is a function (`@typing.overload`
+#    too), `TypeError` is raised **there**, so that the traceback shows the line; its text has the class's and the
+#    attribute's name. Any other rebinding is allowed (`@x.setter`, counters, a function over a constant), and so is
+#    overriding an inherited method.
 # 2. **Unknown**: if the class body leaves functions named `on_…` for events that aren't among the class's events,
 #    `TypeError`; its text has the names of all of them, and of no other handler. What isn't a function (`on_duty =
 #    True`) isn't looked at.

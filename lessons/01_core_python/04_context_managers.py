@@ -251,7 +251,7 @@ for function in (by_hand, by_class, by_generator, by_stack):
 # loop that runs ten million times it is something. Choose it by readability: **a generator** where set-up and clean-up
 # read as one story; **a class** where the manager has methods, state that others read, or has to be entered twice.
 
-# %% [markdown] exercise atomic_write topic=context-managers level=core minutes=8
+# %% [markdown] exercise atomic_write topic=context-managers level=core minutes=10
 # ## Exercise: Half a price list
 #
 # A nightly job writes `prices.csv`, and twenty shops read it whenever they please. Last night one row was broken. The
@@ -267,7 +267,9 @@ for function in (by_hand, by_class, by_generator, by_stack):
 #   takes the place of `path` in one step (`Path.replace`);
 # * lets out whatever the block raises, `KeyboardInterrupt` too. `path` is then as it was before;
 # * leaves no open file and no temporary file behind, however it ends; also where the replacing itself fails (`path` is
-#   a folder, say), whose `OSError` comes out.
+#   a folder, say), whose `OSError` comes out, and where `open` refuses the `encoding`, whose `LookupError` comes out.
+#
+# To survive a power cut (`fsync`) is left out.
 #
 # ```python
 # >>> folder = tempfile.TemporaryDirectory()
@@ -395,6 +397,12 @@ def test_writes_in_the_encoding_asked_for(tmp_path: Path) -> None:
     with atomic_write(path) as file:
         file.write("café")
     assert path.read_bytes() == "café".encode(), "UTF-8 unless said otherwise"
+
+
+def test_an_unknown_encoding_leaves_no_temporary_file(tmp_path: Path) -> None:
+    with pytest.raises(LookupError), atomic_write(tmp_path / "prices.csv", "utf-88"):
+        pytest.fail("the block must not run without a file")
+    assert list(tmp_path.iterdir()) == [], "open looks at the encoding when the file is there: it is owed by then"
 
 
 def test_others_may_read_what_was_written(tmp_path: Path) -> None:
@@ -539,7 +547,7 @@ def orders_in(connection: sqlite3.Connection) -> list[int]:
     return [number for (number,) in connection.execute("SELECT id FROM orders ORDER BY id")]
 
 
-# %% [markdown] exercise savepoints topic=context-managers level=senior minutes=15
+# %% [markdown] exercise savepoints topic=context-managers level=senior minutes=12
 # ## Exercise: Transactions that nest
 #
 # An order service on SQLite has functions that each write several rows. Some call others, and every one has to be all
@@ -560,7 +568,8 @@ def orders_in(connection: sqlite3.Connection) -> list[int]:
 #   `Rollback` is no concern of the blocks around it.
 # * If the commit fails (a deferred foreign key), the transaction is rolled back and the commit's error comes out.
 # * SQLite may end the whole transaction by itself (`ON CONFLICT ROLLBACK`, a full disk). Then there is nothing left to
-#   undo, and the block's own error still comes out.
+#   undo, and the block's own error still comes out. If the block catches that error and ends normally, there is nothing
+#   left to keep either: the `sqlite3.Error` of SQLite's `COMMIT` or `RELEASE` comes out.
 #
 # ```python
 # >>> connection = ledger()
@@ -693,6 +702,22 @@ def test_the_error_comes_out_where_sqlite_has_ended_the_transaction(nested: bool
         with pytest.raises(sqlite3.Error) as caught, transaction(connection):
             connection.execute("INSERT INTO numbers VALUES (7)")
         assert "UNIQUE" in str(caught.value), "the cause is hidden behind 'no transaction is active'"
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_normal_end_of_a_block_that_sqlite_has_undone_is_an_error(nested: bool) -> None:
+    def order_and_go_on(connection: sqlite3.Connection) -> None:
+        book(connection, 1)
+        with contextlib.suppress(sqlite3.IntegrityError):
+            connection.execute("INSERT INTO numbers VALUES (7)")
+
+    with contextlib.closing(ledger()) as connection:
+        connection.execute("INSERT INTO numbers VALUES (7)")
+        if nested:
+            connection.execute("BEGIN")
+        with pytest.raises(sqlite3.Error), transaction(connection):
+            order_and_go_on(connection)
+        assert orders_in(connection) == [], "order 1 is gone, and the caller has to hear of it"
 
 
 def test_a_block_that_failed_leaves_no_mark_behind() -> None:
@@ -1046,7 +1071,7 @@ def servers(
     return Connection
 
 
-# %% [markdown] exercise shards topic=context-managers level=senior minutes=12
+# %% [markdown] exercise shards topic=context-managers level=senior minutes=15
 # ## Exercise: All shards or none
 #
 # A report reads from one connection for each shard of a database; the configuration says which. After a night in which
@@ -1060,9 +1085,10 @@ def servers(
 # * What the exits are told, return and raise has the effect that it has in nested `with` statements: each is told of
 #   the exception on its way, one that raises doesn't keep the others from being called, and one that returns true
 #   swallows it.
-# * If one can't be opened (any exception, `KeyboardInterrupt` too), no further one is tried, those that are open are
-#   exited in reverse order and told of that exception, and it comes out, **also** where one of them returns true: there
-#   is no block to go on below. (If one of them raises, that comes out instead, as in nested statements.)
+# * If one can't be opened (any exception, `KeyboardInterrupt` too), no further one is tried. Those that are open are
+#   exited in reverse order, and told what nested statements would tell them; and the exception comes out, **also**
+#   where one of them returns true: there is no block to go on below. (If one of them raises, that comes out instead, as
+#   in nested statements.)
 # * `detach()`, called in the block, hands the connections over: it returns an `ExitStack` that exits them when *it* is
 #   closed, and the block's end exits nothing.
 # * The object can be used again after its block, or after a failure to open: it connects anew. To enter it while it is
@@ -1638,7 +1664,7 @@ for holder in (OnTheObject(), InAContext()):
 #   A block's value isn't seen in other tasks or threads; a task that is *started* in the block sees it.
 # * As a decorator of a function **or a coroutine function**: the value is in force while it runs, for a coroutine until
 #   it has finished, on every call. Name and docstring stay. What it returns is returned; a coroutine function stays
-#   one (`inspect.iscoroutinefunction`).
+#   one (`inspect.iscoroutinefunction`). (Generator functions aren't decorated.)
 #
 # ```python
 # >>> timeout = Setting("timeout", 30)
@@ -2116,7 +2142,7 @@ print("cancelled twice, shield :", await cancelled(2, shield=True))
 # loop is gone) runs its `finally` when the loop's hook gets round to it, or never. Use it with `async with` and nothing
 # else.
 
-# %% [markdown] exercise lease_pool topic=context-managers level=senior minutes=15
+# %% [markdown] exercise lease_pool topic=context-managers level=senior minutes=25
 # ## Exercise: Connections on loan
 #
 # An async service talks to a legacy system that allows few connections. The pool it uses loses a place each time a
@@ -2133,10 +2159,11 @@ print("cancelled twice, shield :", await cancelled(2, shield=True))
 #   left half an answer on the wire: its connection is closed (awaited), its place is free afterwards, and the
 #   exception comes out.
 # * Where that `close` raises an `Exception`, the block's own exception still comes out, with the `repr` of the other in
-#   a note (`add_note`). A cancellation that arrives *while* it is closing comes out itself.
+#   a note (`add_note`). A cancellation that arrives *while* it is closing cuts that `close` short and comes out itself.
 # * At the end of the pool's block, however it ends, all idle connections are closed, in any order, also where some
 #   fail to; one of those errors comes out then. From that moment a lease, also one that has been waiting, is a
-#   `RuntimeError` and connects nothing; and a lease that ends later closes its connection. The pool swallows nothing.
+#   `RuntimeError` and connects nothing; and a lease that ends later closes its connection. (A lease whose `connect` is
+#   under way at that moment has begun: its block runs.) The pool swallows nothing.
 #
 # ```python
 # >>> class Line:
@@ -2397,11 +2424,14 @@ async def test_a_cancellation_while_closing_comes_out() -> None:
         async def close(self) -> None:
             closing.set()
             await asyncio.sleep(5)
+            self.closed += 1
 
     closing = asyncio.Event()
 
+    slow = Slow()
+
     async def connect() -> Wire:
-        return Slow()
+        return slow
 
     async def work() -> None:
         async with pool.lease():
@@ -2413,6 +2443,7 @@ async def test_a_cancellation_while_closing_comes_out() -> None:
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled(), "who cancels during shutdown waits for a CancelledError, and would wait in vain"
+        assert slow.closed == 0, "whoever cancels doesn't want to wait for the other side"
 
 
 async def test_the_end_of_the_pool_closes_all_although_some_fail() -> None:
@@ -2454,6 +2485,27 @@ async def test_leases_after_the_end_are_refused() -> None:
         async with pool.lease():
             pytest.fail("a closed pool lends nothing")
     assert len(exchange.opened) == 1, "refusing must not connect"
+
+
+async def test_a_lease_that_is_connecting_at_the_end_has_begun() -> None:
+    held: list[Wire] = []
+    wire, answered, done = Wire(), asyncio.Event(), asyncio.Event()
+
+    async def connect() -> Wire:
+        await answered.wait()
+        return wire
+
+    async with Pool(connect, 1) as pool:
+        task = asyncio.create_task(hold(pool, done, held))
+        await turns()
+    answered.set()
+    await turns()
+    assert held == [wire], "it had its place before the end, like a lease that is held"
+    assert wire.closed == 0, "its request runs"
+    done.set()
+    await asyncio.wait([task])
+    assert task.exception() is None
+    assert wire.closed == 1, "nobody else would ever close it"
 
 
 # %% wrong lease_pool fails=test_a_block_that_fails_closes_its_connection
