@@ -312,7 +312,7 @@ for name, lock in (("no lock", contextlib.nullcontext()), ("a lock", WatchedLock
     other.finish()
     print(f"{name:>8}: 10 + 5 = {till.total}")
 
-# %% [markdown] exercise seat_race topic=concurrency-and-parallelism level=core minutes=12
+# %% [markdown] exercise seat_race topic=concurrency-and-parallelism level=core minutes=9
 # ## Exercise: Fix the bug: one seat, two customers
 #
 # Twice a month two customers hold a ticket for the same seat, and the revenue on the dashboard is a few tickets short.
@@ -807,7 +807,7 @@ with ThreadPoolExecutor(2) as pool, tempfile.TemporaryFile("w+") as dump:
 # else: a ring of two is a ring with RLocks too, and a callback that re-enters finds the object in the middle of a
 # change.
 
-# %% [markdown] exercise settle topic=concurrency-and-parallelism level=senior minutes=12
+# %% [markdown] exercise settle topic=concurrency-and-parallelism level=senior minutes=10
 # ## Exercise: A settlement that can't deadlock
 #
 # A payment service settles batches: *30 from account 7 to 9, then 20 from 9 to 4*. Many threads settle at the same
@@ -1234,7 +1234,7 @@ print("wake-ups in vain            :", box.woken_in_vain)
 # the cost of `notify_all`: with a thousand waiters, each change wakes a thousand threads (a *thundering herd*) of which
 # one goes on.
 
-# %% [markdown] exercise load_cache topic=concurrency-and-parallelism level=senior minutes=15
+# %% [markdown] exercise load_cache topic=concurrency-and-parallelism level=senior minutes=20
 # ## Exercise: A bounded cache that loads each key once
 #
 # A WSGI service with 40 threads reads customer profiles from a slow API. `functools.lru_cache` is thread-safe, but it
@@ -1244,7 +1244,7 @@ print("wake-ups in vain            :", box.woken_in_vain)
 # * `get(key)` returns the cached value of `key`, or calls `load(key)`, keeps what it returns and returns it. Keys are
 #   hashable; any value can be cached, `None` too.
 # * At most one call of `load` is in progress for a key at any time. Who asks meanwhile waits and gets that call's
-#   value.
+#   value, also where it has been pushed out of the cache again by then.
 # * Calls for different keys are made at the same time, and a cached value can be had while another key is being loaded.
 #   `load` itself may call `get` for another key.
 # * When `load` raises (`KeyboardInterrupt` included), the caller whose call it was gets that exception, nothing is
@@ -1280,7 +1280,7 @@ class LoadingCache(Generic[K, V]):
         self._load = load
         self._capacity = capacity
         self._values: OrderedDict[K, V] = OrderedDict()
-        self._loading: set[K] = set()
+        self._loading: dict[K, dict[K, V]] = {}
         self._changed = threading.Condition()
         # END SOLUTION
 
@@ -1289,12 +1289,14 @@ class LoadingCache(Generic[K, V]):
         # BEGIN SOLUTION
         with self._changed:
             while key in self._loading:
+                loaded = self._loading[key]
                 self._changed.wait()
+                if loaded:
+                    return loaded[key]
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
-            self._loading.add(key)
-        loaded: dict[K, V] = {}
+            loaded = self._loading[key] = {}
         try:
             loaded[key] = self._load(key)
         finally:
@@ -1304,7 +1306,7 @@ class LoadingCache(Generic[K, V]):
     def _finish(self, key: K, loaded: dict[K, V]) -> None:
         """Keep what was loaded, if anything was, and let those go on who wait for it."""
         with self._changed:
-            self._loading.remove(key)
+            del self._loading[key]
             self._values.update(loaded)
             if len(self._values) > self._capacity:
                 self._values.popitem(last=False)
@@ -1421,6 +1423,28 @@ def test_all_who_wait_are_woken() -> None:
     gate.set()
     assert [actor.finish(1) for actor in actors] == ["A"] * 4, "a single notify() leaves the others asleep for ever"
     assert calls == ["a"]
+
+
+def test_those_who_wait_get_that_calls_value() -> None:
+    loading, gate = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def load(key: str) -> str:
+        calls.append(key)
+        if key == "a":
+            loading.set()
+            gate.wait(2)
+        return key.upper()
+
+    cache = LoadingCache(load, capacity=1)
+    first = Actor(lambda: [cache.get(key) for key in "ab"]).go(0.001)
+    assert loading.wait(2), "the first to ask has to load"
+    rest = wait_inside(cache, [Key("a") for _ in range(3)])
+    time.sleep(0.02)
+    gate.set()  # the first thread goes on at once to another key, and that pushes this one out
+    assert first.finish() == ["A", "B"]
+    assert [actor.finish() for actor in rest] == ["A"] * 3
+    assert calls == ["a", "b"], "who waited for a call gets what it brought, and needs no call of its own"
 
 
 def test_after_an_error_those_who_wait_try_one_at_a_time() -> None:
@@ -1646,6 +1670,50 @@ class LoadingCache(Generic[K, V]):
         return len(self._values)
 
 
+# %% wrong load_cache fails=test_those_who_wait_get_that_calls_value
+# "Look again when you wake": by then the value may have had to go, and everybody who waited loads it once more.
+class LoadingCache(Generic[K, V]):
+    """Keeps the most recently used values of `load`; loads each key once, however many threads ask."""
+
+    def __init__(self, load: Callable[[K], V], capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError("capacity has to be at least 1")
+        self._load = load
+        self._capacity = capacity
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._loading: set[K] = set()
+        self._changed = threading.Condition()
+
+    def get(self, key: K) -> V:
+        """Return the value of a key, from the cache or from `load`."""
+        with self._changed:
+            while key in self._loading:
+                self._changed.wait()
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+            self._loading.add(key)
+        loaded: dict[K, V] = {}
+        try:
+            loaded[key] = self._load(key)
+        finally:
+            self._finish(key, loaded)
+        return loaded[key]
+
+    def _finish(self, key: K, loaded: dict[K, V]) -> None:
+        """Keep what was loaded, if anything was, and let those go on who wait for it."""
+        with self._changed:
+            self._loading.remove(key)
+            self._values.update(loaded)
+            if len(self._values) > self._capacity:
+                self._values.popitem(last=False)
+            self._changed.notify_all()
+
+    def __len__(self) -> int:
+        """Return how many values are kept."""
+        return len(self._values)
+
+
 # %% right load_cache
 class LoadingCache(Generic[K, V]):
     """Keeps the most recently used values of `load`; loads each key once, however many threads ask."""
@@ -1702,19 +1770,22 @@ class LoadingCache(Generic[K, V]):
 # take the mark away. What do those do that find the mark? What if the one who left it fails?
 
 # %% [markdown] hint load_cache
-# One `threading.Condition`, an `OrderedDict` of values and a set of keys being loaded. `while key in self._loading:
-# self._changed.wait()`, then look in the cache, and only then become the loader. `OrderedDict.move_to_end` and
+# One `threading.Condition`, an `OrderedDict` of values and a dict of keys being loaded, each with an empty box for what
+# its load will bring. `while key in self._loading:` take the box, `self._changed.wait()`, and return what is in the box
+# by then. Otherwise look in the cache, and only then become the loader. `OrderedDict.move_to_end` and
 # `popitem(last=False)` do the recency.
 
 # %% [markdown] hint load_cache
-# After the locked part: `try: value = load(key)`, and in a `finally` (under the condition) remove the mark, store the
-# value if there is one, evict if there are too many, `notify_all()`. A waiter that wakes finds the value, or finds
-# neither mark nor value and becomes the loader itself.
+# After the locked part: `try:` put `load(key)` into the box, and in a `finally` (under the condition) remove the mark,
+# store the value if there is one, evict if there are too many, `notify_all()`. A waiter that wakes finds the value in
+# the box that it took before (in the cache it may be gone already), or finds neither mark nor value and becomes the
+# loader itself.
 
 # %% [markdown] after load_cache
 # **Why it looks like that.** The lock is held for dictionary operations only; the *mark* is what makes the load
 # exclusive, for one key. `while` carries the contract's last case: after an error, the first waiter that gets the lock
-# leaves a new mark, and the rest find it and wait again.
+# leaves a new mark, and the rest find it and wait again. The mark is a box for the value: those who wait hold the box,
+# so they get the value even where the cache, full of other keys, has let it go before they woke.
 #
 # **Alternatives.** A `Future` for each key being loaded (the `right` answer in the course's source) wakes only those
 # that wait for *that* key, where one condition wakes all waiters of all keys: with forty threads no difference, with
@@ -1782,7 +1853,7 @@ with ThreadPoolExecutor(3) as pool:
     naps = [pool.submit(nap, pause) for pause in (0.03, 0.02, 0.01)]
     print("as_completed         :", [future.result() for future in as_completed(naps)])
 
-# %% [markdown] exercise map_each topic=concurrency-and-parallelism level=senior minutes=12
+# %% [markdown] exercise map_each topic=concurrency-and-parallelism level=senior minutes=20
 # ## Exercise: A parallel map that survives its items
 #
 # An importer runs `executor.map(parse, files)` over a bucket of two million files. File 731 is broken: the results
@@ -1886,6 +1957,15 @@ def test_never_more_than_limit_are_unfinished() -> None:
 
 
 # %% hidden map_each points=4
+class HandFuture(Future[T]):
+    """A future that, cancelled, counts as finished at once, as if an idle worker came across it."""
+
+    def cancel(self) -> bool:
+        if self.cancelled():
+            return True
+        return super().cancel() and not self.set_running_or_notify_cancel()
+
+
 class HandExecutor(Executor):
     """An executor whose calls begin and end when the test says so."""
 
@@ -1899,7 +1979,7 @@ class HandExecutor(Executor):
         if len(self.futures) >= self.refuse_from:
             raise RuntimeError("cannot schedule new futures after shutdown")
         assert not kwargs
-        future: Future[T] = Future()
+        future: Future[T] = HandFuture()
         self.futures.append(future)
         self.unfinished.append(sum(not each.done() for each in self.futures))
         self.submitted.put((future, fn, args))
@@ -2129,6 +2209,35 @@ def map_each(
             unfinished = wait(unfinished, return_when=FIRST_COMPLETED).not_done
     for future in unfinished:
         future.cancel()
+    return futures
+
+
+# %% right map_each
+def map_each(
+    executor: Executor, func: Callable[[T], R], items: Iterable[T], *, limit: int, stop: threading.Event
+) -> list[Future[R]]:
+    """Run `func` on each item, at most `limit` at once; return the finished futures in the order of the items."""
+    if limit < 1:
+        raise ValueError("limit has to be at least 1")
+    source = iter(items)
+    futures: list[Future[R]] = []
+    unfinished: set[Future[R]] = set()
+    try:
+        while not stop.is_set():
+            try:
+                item = next(source)
+            except StopIteration:
+                break
+            futures.append(executor.submit(func, item))
+            unfinished.add(futures[-1])
+            if len(unfinished) == limit:
+                unfinished = wait(unfinished, return_when=FIRST_COMPLETED).not_done
+        while unfinished and not stop.is_set():
+            unfinished = wait(unfinished, return_when=FIRST_COMPLETED).not_done
+    finally:
+        for future in unfinished:
+            future.cancel()
+        wait(unfinished)
     return futures
 
 
@@ -2857,7 +2966,7 @@ def draw_amdahl(parallel_percent: int, workers: int, overhead_ms: int) -> Timeli
 
 explore(draw_amdahl, parallel_percent=(50, 99, 90), workers=(1, 16, 8), overhead_ms=(0, 50, 5))
 
-# %% [markdown] exercise speedup topic=concurrency-and-parallelism level=core minutes=8
+# %% [markdown] exercise speedup topic=concurrency-and-parallelism level=core minutes=6
 # ## Exercise: Do the sum before you rewrite the job
 #
 # A nightly job on Python 3.12 (with the GIL) and a machine with 8 free cores handles 60 files, one after the other.
@@ -2871,10 +2980,10 @@ explore(draw_amdahl, parallel_percent=(50, 99, 90), workers=(1, 16, 8), overhead
 # | write | 4 | appends to one file, in order |
 #
 # The phases follow each other, and each divides evenly among its workers, except *write*, which can't be divided.
-# Sending a file to another process and the result back costs 0.1 s of the *parent's* time; take it that this isn't
-# overlapped with the work. Ignore start-up and the threads' own overhead. For each of the first three phases choose
-# among a `"thread"` pool of the best size (10 for *fetch*, 8 otherwise) and a `"process"` pool of 8; where both take
-# the same time, threads win. Return:
+# Sending a file to another process and the result back costs 0.1 s of the *parent's* time, for each file, in each
+# phase that uses processes; take it that this isn't overlapped with the work. Ignore start-up and the threads' own
+# overhead. For each of the first three phases choose among a `"thread"` pool of the best size (10 for *fetch*, 8
+# otherwise) and a `"process"` pool of 8; where both take the same time, threads win. Return:
 #
 # * `"fetch_with"`, `"parse_with"`, `"compress_with"`: `"thread"` or `"process"`
 # * `"parse_on_threads"`, `"parse_on_processes"`, `"compress_on_threads"`, `"compress_on_processes"`: seconds of that
