@@ -284,7 +284,7 @@ class Job:
     waiters: list["Job"] = field(default_factory=list)
 
 
-# %% [markdown] exercise mini_loop topic=asynchronous-programming level=senior minutes=15
+# %% [markdown] exercise mini_loop topic=asynchronous-programming level=senior minutes=25
 # ## Exercise: An event loop on generators
 #
 # Your team simulates a warehouse: thousands of carts that drive, wait for each other and break down. Each cart is a
@@ -296,7 +296,8 @@ class Job:
 #   It runs no step of it.
 # * `run(main)` spawns `main`, runs jobs until `main` has finished, and returns what `main` returned or raises what it
 #   raised. Other jobs that aren't done by then are closed (`generator.close()`, so that their `finally` runs), also
-#   where `run` ends in an exception.
+#   where `run` ends in an exception. An `Exception` that such a `finally` raises stays in its job's `error`, and the
+#   others are closed all the same.
 #
 # The loop takes ready jobs first in, first out, and runs each to its next `yield`. What a job yields says what it
 # waits for:
@@ -306,7 +307,8 @@ class Job:
 # * **a `Job`**: wait until that job has finished. The `yield` gives its result, or raises its error. A finished job is
 #   waited for in the same way: the waiting job goes to the end of the queue. Several jobs may wait for one; they join
 #   the queue in the order in which they began to wait.
-# * **anything else**: `TypeError` is raised at that `yield` when the job's next turn comes; the job may catch it.
+# * **anything else**: the job goes to the end of the queue, and `TypeError` is raised at that `yield` when its turn
+#   comes; the job may catch it.
 #
 # When no job is ready, `now` jumps to the earliest wake-up time, and *all* the jobs that are due then join the queue,
 # in the order in which they went to sleep. When no job is ready and none sleeps, `run` raises `RuntimeError`: a
@@ -370,10 +372,17 @@ class MiniLoop:
                 self._step(*self._ready.popleft())
         finally:
             for job in self._jobs:
-                job.steps.close()
+                self._close(job)
         if root.error is not None:
             raise root.error
         return root.result
+
+    def _close(self, job: Job) -> None:
+        """Let a job clean up; what goes wrong there is its own affair."""
+        try:
+            job.steps.close()
+        except Exception as raised:
+            job.error = raised
 
     def _advance(self) -> None:
         """Move the clock to the earliest wake-up time and queue all that is due then."""
@@ -720,6 +729,25 @@ def iter_once(item: Any) -> Steps:
     yield item
 
 
+def test_a_wrong_request_lets_the_others_go_first() -> None:
+    seen: list[str] = []
+
+    def child() -> Steps:
+        seen.append("child")
+        yield 0
+
+    def main() -> Steps:
+        request: Any = "2"
+        loop.spawn(child())
+        with pytest.raises(TypeError):
+            yield request
+        seen.append("main")
+
+    loop = MiniLoop()
+    loop.run(main())
+    assert seen == ["child", "main"], "a yield gives up the turn, whatever it yields: the queue is first in, first out"
+
+
 def test_what_is_left_is_closed_when_main_ends() -> None:
     closed: list[str] = []
 
@@ -762,6 +790,29 @@ def test_what_is_left_is_closed_after_a_deadlock() -> None:
     with pytest.raises(RuntimeError):
         loop.run(main())
     assert closed == ["lamp"], "cleanup is owed most of all when something went wrong"
+
+
+def test_a_cleanup_that_fails_stops_no_other_cleanup() -> None:
+    closed: list[str] = []
+    jobs: list[Job] = []
+
+    def lamp(name: str) -> Steps:
+        try:
+            yield 1000
+        finally:
+            closed.append(name)
+            if name == "b":
+                raise OSError("no power")
+
+    def main() -> Steps:
+        jobs.extend(loop.spawn(lamp(name)) for name in "abc")
+        yield 1
+        return "done"
+
+    loop = MiniLoop()
+    assert loop.run(main()) == "done", "what main returned isn't lost because a lamp can't be put out"
+    assert sorted(closed) == ["a", "b", "c"], "one finally that raises must not cost the others theirs"
+    assert [type(job.error) for job in jobs] == [type(None), OSError, type(None)], "an error stays with its job"
 
 
 # %% wrong mini_loop fails=test_jobs_take_turns_while_others_sleep
@@ -916,7 +967,10 @@ class MiniLoop:
                 self._step(job, value, error)
         finally:
             for job in self._unfinished:
-                job.steps.close()
+                try:
+                    job.steps.close()
+                except Exception as raised:
+                    job.error = raised
         if not root.done:
             raise RuntimeError("deadlock")
         if root.error:
@@ -1070,7 +1124,8 @@ async def lost_or_kept(keep: bool) -> bool:
     async def background() -> None:
         await asyncio.get_running_loop().create_future()
 
-    kept = {task} if (task := asyncio.create_task(background())) and keep else set()
+    task = asyncio.create_task(background())
+    kept = {task} if keep else set()
     reference = weakref.ref(task)
     del task
     await asyncio.sleep(0)
@@ -1111,7 +1166,7 @@ for seen in await asyncio.gather(handle_request("r1"), handle_request("r2")):
     print("handler: {}  to_thread: {}  run_in_executor: {}".format(*seen))
 print("outside:", request_id.get())
 
-# %% [markdown] exercise reports topic=asynchronous-programming level=core minutes=8
+# %% [markdown] exercise reports topic=asynchronous-programming level=core minutes=10
 # ## Exercise: Two alerts a night
 #
 # `Reports` serves the download button of an internal tool. Two alerts come every night: the health check times out
@@ -1120,9 +1175,10 @@ print("outside:", request_id.get())
 #
 # * `render(name)` is an ordinary blocking function (disk and CPU). It must not hold the event loop, and it has to see
 #   the context variables of the caller of `report` (the request id for its log lines).
-# * `report(name)` returns what `render(name)` returned, or raises what it raised. It starts `record(name)`, a
-#   coroutine function, as a task, exactly once for each call and **before** rendering, and does not wait for it to
-#   finish: a slow audit store delays nobody.
+# * `report(name)` returns what `render(name)` returned, or raises what it raised. It makes a task that runs
+#   `record(name)`, a coroutine function, exactly once for each call and **before** it hands `render` over (which of
+#   the two gets to its first line first is open). It does not wait for the recording to finish: a slow audit store
+#   delays nobody.
 # * Each recording runs to its end, whether anybody holds a reference or not, and whether rendering fails or not. A
 #   recording that raises an `Exception` is passed to `on_error(error)`, an ordinary function, once; the other
 #   recordings go on. One that is cancelled has no error to report. The object keeps nothing of recordings that have
@@ -1793,7 +1849,7 @@ def capacity() -> dict[str, float]:
 # **The interviewer goes on**: *Where do those 4,800 wait, and how much memory is that? What changes with retries? What
 # would you alert on?*
 
-# %% [markdown] exercise bounded_map topic=asynchronous-programming level=core minutes=10
+# %% [markdown] exercise bounded_map topic=asynchronous-programming level=senior minutes=18
 # ## Exercise: Ten million rows, twenty at a time
 #
 # A nightly job sends each row of an export to a scoring service that allows `limit` calls at once. The rows come from
@@ -1810,7 +1866,8 @@ def capacity() -> dict[str, float]:
 # * `items` is read as it is needed: at most `limit + 1` items have been taken from it whose calls haven't finished.
 # * When a call raises an `Exception`, the others are cancelled, their cleanup is waited for, and **that first
 #   exception itself** is raised, not an `ExceptionGroup`. The same holds for an exception that `items` raises. Nothing
-#   is started or read after that.
+#   is started or read after that, and the slot of the call that failed goes to nobody, not even in the moment before
+#   the others hear of the failure.
 # * When `bounded_map` itself is cancelled, so are its calls, and it ends when they have.
 # * `limit < 1` raises `ValueError` before anything is read from `items`.
 #
@@ -1957,8 +2014,9 @@ def test_nothing_is_read_or_started_after_an_error() -> None:
     rows = iter(range(100))
     with pytest.raises(ConnectionError):
         simulate(bounded_map(call, rows, limit=2))
-    assert max(started) <= 2, "a failed job goes on sending rows"
-    assert next(rows) <= 4, "a failed job goes on reading rows"
+    assert max(started) <= 2, "a failed job goes on sending rows: a slot that a failure left was given away"
+    read = next(rows)
+    assert read <= 4, f"a failed job goes on reading rows: {read} were taken, 4 is the most"
 
 
 def test_an_error_of_the_items_comes_out_after_the_cleanup() -> None:
@@ -2253,7 +2311,7 @@ dice = random.Random(1)
 print("exponential pauses :", busiest(lambda bound: bound), "in the same 100 ms")
 print("with full jitter   :", busiest(lambda bound: dice.uniform(0, bound)))
 
-# %% [markdown] exercise retry topic=asynchronous-programming level=senior minutes=12
+# %% [markdown] exercise retry topic=asynchronous-programming level=senior minutes=15
 # ## Exercise: Try again, but stop when told
 #
 # Yesterday's deployment hung for ten minutes: the old pods were told to stop, and their retry loops took the
@@ -2270,8 +2328,10 @@ print("with full jitter   :", busiest(lambda bound: dice.uniform(0, bound)))
 #   that tests need no time and no luck (`uniform=max` makes each pause its bound).
 # * After `attempts` failures there is no further pause: the last error itself is raised.
 # * Cancellation, whether it strikes in an attempt or in a pause, ends everything at once: no further call, no further
-#   pause, and `CancelledError` comes out.
-# * `attempts < 1` raises `ValueError` before the first call.
+#   pause, and `CancelledError` comes out. So it does where the operation answers its cancellation with a
+#   `ConnectionError` or `TimeoutError` of its own: the cleanup of a broken connection likes to raise. (A cancellation
+#   from before the call doesn't count: a `finally` that runs because of one may use `retry` too.)
+# * `attempts < 1` raises `ValueError` before the first call. More than 100 are never asked for.
 #
 # ```python
 # >>> calls = []
@@ -2309,13 +2369,18 @@ async def retry(
     # BEGIN SOLUTION
     if attempts < 1:
         raise ValueError(f"attempts has to be at least 1, not {attempts}")
+    task = asyncio.current_task()
+    assert task is not None
+    cancellations = task.cancelling()
     bound = base
     while True:
         attempts -= 1
         try:
             async with asyncio.timeout(timeout):
                 return await operation()
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError) as error:
+            if task.cancelling() > cancellations:
+                raise asyncio.CancelledError from error
             if not attempts:
                 raise
         await sleep(uniform(0, min(bound, cap)))
@@ -2421,6 +2486,56 @@ def test_an_operation_that_is_cancelled_from_within_is_not_repeated() -> None:
 
     simulate(main())
     assert len(calls) == 1, "whoever cancelled it, it was cancelled"
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+@pytest.mark.parametrize("error", [ConnectionResetError, TimeoutError])
+def test_an_error_in_the_cleanup_does_not_hide_the_cancellation(error: type[Exception], attempts: int) -> None:
+    calls: list[int] = []
+
+    async def breaks_while_it_closes() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                raise error
+
+    async def main() -> bool:
+        task = asyncio.create_task(retry(breaks_while_it_closes, attempts=attempts, timeout=1000))
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    cancelled = simulate(main())
+    assert len(calls) == 1, "the order to stop was taken for one more failure, because the cleanup failed on the way"
+    assert cancelled, "who cancelled it waits for CancelledError: TaskGroup, timeout and shutdown rely on it"
+
+
+def test_an_earlier_cancellation_does_not_count() -> None:
+    calls: list[int] = []
+
+    async def flaky() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConnectionError("refused")
+
+    async def works() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await retry(flaky, attempts=3, timeout=1)
+
+    async def main() -> bool:
+        task = asyncio.create_task(works())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert simulate(main()), "the cancellation goes on when the cleanup is done"
+    assert len(calls) == 2, "signing off is cleanup, and it is tried again like any other operation"
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyError("bad"), OSError("disk full")])
@@ -2687,12 +2802,25 @@ async def retry(
     """Return what `operation()` returns, trying up to `attempts` times with pauses of full jitter; times in seconds."""
     if attempts < 1:
         raise ValueError(attempts)
-    for attempt in range(attempts - 1):
+    for attempt in itertools.count(1):
+        running = asyncio.ensure_future(operation())
         try:
-            return await asyncio.wait_for(operation(), timeout)
+            done, _ = await asyncio.wait([running], timeout=timeout)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+        try:
+            return running.result()
         except (ConnectionError, TimeoutError):
-            await sleep(uniform(0, min(cap, base * 2**attempt)))
-    return await asyncio.wait_for(operation(), timeout)
+            if attempt == attempts:
+                raise
+        except asyncio.CancelledError:
+            if done:
+                raise
+            if attempt == attempts:
+                raise TimeoutError from None
+        await sleep(uniform(0, min(cap, base * 2 ** (attempt - 1))))
+    raise AssertionError("the loop above ends by itself")
 
 
 # %% [markdown] hint retry
@@ -2701,18 +2829,26 @@ async def retry(
 
 # %% [markdown] hint retry
 # `async with asyncio.timeout(timeout): return await operation()` in a `try` with `except (ConnectionError,
-# TimeoutError)`. Never name `CancelledError`: what isn't caught gets through by itself. The pause stands outside the
-# `try`.
+# TimeoutError)`. Never catch `CancelledError`: what isn't caught gets through by itself. The pause stands outside the
+# `try`. One case is left: what does your `except` see when the operation is cancelled and its `finally` raises
+# `ConnectionError`?
 
 # %% [markdown] hint retry
-# Let the `except` branch only decide: `if` this was the last attempt, `raise` (a bare one gives the error as it was).
-# Otherwise fall through to `await sleep(uniform(0, min(bound, cap)))` and double `bound`.
+# Let the `except` branch only decide. If `asyncio.current_task().cancelling()`, the number of requests to cancel this
+# task, is larger than it was when `retry` began: `raise asyncio.CancelledError`. If this was the last attempt: `raise`
+# (a bare one gives the error as it was). Otherwise fall through to `await sleep(uniform(0, min(bound, cap)))` and
+# double `bound`.
+
+# %% [markdown] waive retry
+# - `assert task is not None` → `pass`: a coroutine that runs is in a task; the line tells the type checker so
 
 # %% [markdown] after retry
-# **Why it looks like that.** Nothing in it mentions cancellation. That is the point: `CancelledError` isn't an
+# **Why it looks like that.** Nothing in it catches cancellation. That is the point: `CancelledError` isn't an
 # `Exception`, and the code catches only what it can do something about. `asyncio.timeout` turns only *its own*
 # cancellation into `TimeoutError`; one from outside passes through as it is, even if both fall into the same turn of
-# the loop.
+# the loop. What remains is an operation whose cleanup raises `ConnectionError` *while* it is being cancelled: that
+# error takes the place of the `CancelledError`, and looks like one more failure. The task's own count of requests,
+# `cancelling()`, still knows; the timeout has taken its own request back (`uncancel()`) by then.
 #
 # **Trade-offs.** Full jitter has, on average, half the pause of plain exponential backoff; in the demo above it took
 # the peak from 1,000 calls in 100 ms to 155. `attempts × timeout + pauses` is the worst case: with the defaults, 5
@@ -2736,7 +2872,8 @@ async def retry(
 #
 # A place where it is needed: **single flight**. When a hot cache key expires, a thousand requests miss it at once. One
 # load is enough for all of them. But if that load belongs to the first request, and its client hangs up, the other 999
-# must not see a `CancelledError`.
+# must not see a `CancelledError`. (What the class leaves open: when every caller has gone and the load fails then,
+# nobody looks at its error, and asyncio logs "Task exception was never retrieved".)
 
 # %%
 K = TypeVar("K")
@@ -2774,7 +2911,7 @@ async def stampede(callers: int) -> int:
 
 print("1,000 callers, loads:", simulate(stampede(1000)))
 
-# %% [markdown] exercise single_flight topic=asynchronous-programming level=senior minutes=12
+# %% [markdown] exercise single_flight topic=asynchronous-programming level=senior minutes=18
 # ## Exercise: Write the tests that would have caught it
 #
 # Several teams have written a `SingleFlight` of their own, and each has a bug that went live. Write the test suite
@@ -2792,9 +2929,10 @@ print("1,000 callers, loads:", simulate(stampede(1000)))
 # 5. When one of the callers is cancelled, the load goes on and the others get its result.
 #
 # Test only that: the correct implementations differ inside (attributes, names of tasks, number of turns of the loop
-# until a load begins), so wait for *events*, not for a number of `sleep(0)`. No test may take real time: one that is
-# still running after two seconds counts as failed. `failing(TestSingleFlight, SingleFlight=Faulty)` gives you the
-# names of the tests that fail on a class `Faulty` of yours.
+# until a load begins), so don't count on a number of `sleep(0)`: wait for *events*, or, since no event tells that a
+# second caller has joined, let everything settle by an `asyncio.sleep(0.5)` in virtual time (`simulate`). No test may
+# take real time: one that is still running after two seconds counts as failed. `failing(TestSingleFlight,
+# SingleFlight=Faulty)` gives you the names of the tests that fail on a class `Faulty` of yours.
 #
 # ```python
 # >>> class NeverShares(SingleFlight):
@@ -3317,7 +3455,7 @@ async def first_row(close: bool) -> list[str]:
 print("break    :", simulate(first_row(close=False)))
 print("aclosing :", simulate(first_row(close=True)))
 
-# %% [markdown] exercise drain topic=asynchronous-programming level=staff minutes=15
+# %% [markdown] exercise drain topic=asynchronous-programming level=staff minutes=28
 # ## Exercise: A consumer that can be stopped
 #
 # A service reads messages from a broker and hands each to a slow handler. On `SIGTERM` the platform gives it 30
@@ -3328,8 +3466,8 @@ print("aclosing :", simulate(first_row(close=True)))
 #
 # * reads the async generator `source` and calls `await handle(item)` exactly once for each item that it yielded, with
 #   at most `workers` calls running at once, begun in the order of the items. An item may be any object, `None` too;
-# * reads ahead: while all workers are busy, up to `buffer` items wait between the source and the workers. While the
-#   buffer is full the source isn't read further: it has yielded at most `workers + buffer + 1` items whose handling
+# * reads ahead: while all workers are busy, up to `buffer` items wait between the source and the workers. One item more
+#   may be waiting for a place in the buffer: at most `workers + buffer + 1` items have been yielded whose handling
 #   hasn't finished;
 # * ends when the source is exhausted or the event `stop` is set, and everything that was read has been handled;
 #   returns how many items were handled;
@@ -3337,9 +3475,9 @@ print("aclosing :", simulate(first_row(close=True)))
 #   Calls of `handle` are **not** cancelled by `stop`;
 # * when `handle` or the source raises an `Exception`, the calls that are running are cancelled, and an
 #   `ExceptionGroup` with that exception in it is raised, as `TaskGroup` does;
-# * however it ends (cancellation from outside included), no task is left and the source has been closed (`aclose()`)
-#   by then;
-# * `workers < 1` or `buffer < 1` raises `ValueError`; the source hasn't been asked for anything then.
+# * `workers < 1` or `buffer < 1` raises `ValueError`; the source hasn't been asked for anything then;
+# * however else it ends (cancellation from outside included), no task is left and the source has been closed
+#   (`aclose()`) by then.
 #
 # ```python
 # >>> async def messages():
