@@ -26,6 +26,7 @@ NEW_ANYTHING = NEW_MOUNTS | 0x02000000 | NEW_NAMES | NEW_IPC | NEW_USERS | NEW_P
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
+READ_ONLY = 0x00000001  # MOUNT_ATTR_RDONLY
 READ_ONLY_NO_SETUID = 0x00000001 | 0x00000002  # MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID
 
 # From <linux/prctl.h>.
@@ -136,6 +137,12 @@ def make_read_only(folder: str) -> None:
     """Make a mount and all that are mounted below it read-only, programs of other users among them plain."""
     attributes = struct.pack("QQQQ", READ_ONLY_NO_SETUID, 0, 0, 0)
     _syscall(MOUNT_SETATTR, AT_FDCWD, os.fsencode(folder), AT_RECURSIVE, attributes, len(attributes))
+
+
+def make_writable(folder: str) -> None:
+    """Make one mount writable again; those below it stay as they are."""
+    attributes = struct.pack("QQQQ", 0, READ_ONLY, 0, 0)
+    _syscall(MOUNT_SETATTR, AT_FDCWD, os.fsencode(folder), 0, attributes, len(attributes))
 
 
 def change_root(folder: str) -> None:

@@ -52,6 +52,8 @@ DEVICE_LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
+# What a notebook can write to, below the root that is made for it.
+OWN = ("dev/shm", "home", "tmp")
 # Folders that exist nearly everywhere and hold nothing that is shown: where the new root is put together.
 BASES = ("/sys", "/mnt", "/media")
 
@@ -195,6 +197,12 @@ class Sandbox:
         base = next(base for base in BASES if os.path.isdir(base))  # noqa: PTH112
         plain = linux.MS_NOSUID | linux.MS_NODEV
         linux.mount("tmpfs", base, "tmpfs", plain, "mode=755,size=1m")
+        for folder in ("proc", "dev/pts", "var/tmp", *OWN):
+            os.makedirs(f"{base}/{folder}")  # noqa: PTH103
+        # Before what is shown: the environment may be somewhere below /home or /tmp.
+        for folder in OWN:
+            options = f"mode=1777,size={self._limits.disk},nr_inodes=100000"
+            linux.mount("tmpfs", f"{base}/{folder}", "tmpfs", plain, options)
         for path in (*self._shown, *settings()):
             _bind(linux, path, base)
         for link in filter(os.path.exists, LINKS):
@@ -202,16 +210,13 @@ class Sandbox:
                 os.symlink(os.readlink(link), base + link)  # noqa: PTH115, PTH211
             else:
                 _bind(linux, link, base)
-        for folder in ("proc", "dev/pts", "dev/shm", "home", "tmp", "var/tmp"):
-            os.makedirs(f"{base}/{folder}", exist_ok=True)  # noqa: PTH103
         for name in DEVICES:
             _bind(linux, f"/dev/{name}", base)
         for name, target in DEVICE_LINKS.items():
             os.symlink(target, f"{base}/dev/{name}")  # noqa: PTH211
         linux.make_read_only(base)
-        for folder in ("dev/shm", "home", "tmp"):
-            options = f"mode=1777,size={self._limits.disk},nr_inodes=100000"
-            linux.mount("tmpfs", f"{base}/{folder}", "tmpfs", plain, options)
+        for folder in OWN:
+            linux.make_writable(f"{base}/{folder}")
         linux.mount("devpts", f"{base}/dev/pts", "devpts", options="newinstance,ptmxmode=0666,mode=620")
         linux.mount("proc", f"{base}/proc", "proc", plain | linux.MS_NOEXEC)
         linux.change_root(base)
@@ -289,6 +294,7 @@ def _try(attempt: Protection) -> str:
     """Return why processes can't be kept apart like this, "" where they can."""
     reading, writing = os.pipe()
     sandbox = Sandbox(attempt, Limits())
+    folders = shown()
     try:
         pid = sandbox.fork()
     except OSError as error:
@@ -296,7 +302,7 @@ def _try(attempt: Protection) -> str:
     if pid == 0:
         try:
             sandbox.enter("/")
-            for path in shown():
+            for path in folders:
                 os.listdir(path)  # noqa: PTH208
         except BaseException as error:
             os.write(writing, f"{error}".encode())
