@@ -38,7 +38,8 @@ PATIENCE = 60_000  # milliseconds for one condition, on a busy machine
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/\S*token=\w+")
 
 
-@pytest.fixture(scope="session")
+# Ended with its module: Playwright keeps an event loop running, and the tests that follow need theirs.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Return a headless Chromium."""
     with sync_playwright() as playwright:
