@@ -39,6 +39,7 @@ OPTIONS = (
     "--disable-plugin-autoload",
     "--capture=sys",
     "--color=no",  # whatever the kernel's environment says: reports are text and HTML
+    "--tb=no",  # nobody reads pytest's traceback, and to write one it parses the whole cell for each failure
     *(f"-pno:{plugin}" for plugin in UNUSED),
 )
 
