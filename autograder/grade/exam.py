@@ -23,6 +23,8 @@ BODIES = (
     'assert len("{letters}") == {number}, "{word}"',
     'one, other = object(), object()\n    assert one == other, "{word}"',
 )
+# How many of them a check has: each costs a learner's grade a millisecond or two.
+CANARIES = 2
 ERRORS = ("ValueError", "KeyError", "RuntimeError", "OSError")
 DEFINES_TEST = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -45,7 +47,7 @@ def set_exam(cell: str) -> Exam:
     lines = body.split("\n")
     canaries = {}
     written = []
-    for number, template in enumerate(RANDOM.sample(BODIES, len(BODIES))):
+    for number, template in enumerate(RANDOM.sample(BODIES, CANARIES)):
         name = _name(taken)
         taken.add(name)
         canaries[name] = word = secrets.token_hex(8)

@@ -78,6 +78,8 @@ def guard(connection: int, session: Session, key: bytes) -> Guard:
     lying: list[str] = []
     shell = session.shell
     changed = seal()
+    # What had been replaced at the last look, None where a cell has run since.
+    seen: list[str] | None = None
 
     def send(said: Mapping[str, Any]) -> None:
         content = encode(said).encode()
@@ -97,6 +99,8 @@ def guard(connection: int, session: Session, key: bytes) -> Guard:
             send({"doubt": reason})
 
     def keep(names: list[str]) -> None:
+        nonlocal seen
+        seen = None
         for name in names:
             value = shell.user_ns.get(name)
             kept[name] = value, _body(value)
@@ -108,7 +112,8 @@ def guard(connection: int, session: Session, key: bytes) -> Guard:
 
     def check(order: Mapping[str, Any]) -> dict[str, Any]:
         """Run a check's tests; return their results, what was shown, and what had been tampered with."""
-        broken = set(changed())
+        nonlocal seen
+        before = changed() if seen is None else seen
         replaced = given()
         lying.clear()
         said: dict[str, Any] = {"tests": [], "error": []}
@@ -120,7 +125,8 @@ def guard(connection: int, session: Session, key: bytes) -> Guard:
                 said["error"] = [type(error).__name__, str(error)]
 
         said["outputs"] = session.call(run)
-        said["broken"] = sorted(broken | set(changed()))[:5]
+        seen = changed()
+        said["broken"] = sorted({*before, *seen})[:5]
         said["replaced"] = replaced[:5]
         said["lying"] = sorted(set(lying))[:5]
         return said

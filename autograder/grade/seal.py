@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from operator import is_
 from types import CellType, FunctionType, ModuleType
 
 # With everything below them.
@@ -24,28 +25,37 @@ def seal() -> Callable[[], list[str]]:
     leads to. It can still be found by code that looks through all of memory, which `watch` tells of.
     """
     modules = {name: module for name, module in list(sys.modules.items()) if _sealed(name) and module is not None}
-    names = frozenset(vars(builtins))
     tables = [(name, vars(module), _callables(vars(module))) for name, module in modules.items()]
     classes = {id(kind): kind for _, _, table in tables for kind in table.values() if _own_class(kind)}
     bodies = [(kind, dict(vars(kind))) for kind in classes.values() if isinstance(kind, type)]
     cells = [(function.__qualname__, *pair) for function in _functions(tables, bodies) for pair in _cells(function)]
+    public = frozenset(name for name in vars(builtins) if name[0] != "_")
+    hiding = [(name, now.keys(), public - noted.keys()) for name, now, noted in tables if name != "builtins"]
     loaded = sys.modules
 
+    # It looks at some ten thousand names around every check.
     def changed() -> list[str]:
         found = [name for name, module in modules.items() if loaded.get(name) is not module]
         for module, now, noted in tables:
-            found += [f"{module}.{name}" for name, value in noted.items() if now.get(name) is not value]
-            if module != "builtins":
-                # A name that hides a built-in one.
-                found += [f"{module}.{name}" for name in names & now.keys() if name not in noted and name[0] != "_"]
+            found += [f"{module}.{name}" for name in _replaced(now, noted)]
+        for module, names, free in hiding:
+            if not names.isdisjoint(free):
+                found += [f"{module}.{name}" for name in free & names]
         for kind, body in bodies:
             inside = vars(kind)
-            found += [f"{kind.__qualname__}.{name}" for name, value in body.items() if inside.get(name) is not value]
+            found += [f"{kind.__qualname__}.{name}" for name in _replaced(inside, body)]
             if len(inside) != len(body):
                 found += [f"{kind.__qualname__}.{name}" for name in inside.keys() - body.keys() - GROWN]
         return found + [name for name, cell, content in cells if _content(cell) is not content]
 
     return changed
+
+
+def _replaced(now: Mapping[str, object], noted: Mapping[str, object]) -> list[str]:
+    """Return the noted names that now mean something else. Nothing is asked whether it is equal: it could lie."""
+    if all(map(is_, map(now.get, noted), noted.values())):
+        return []
+    return [name for name, value in noted.items() if now.get(name) is not value]
 
 
 def _sealed(name: str) -> bool:

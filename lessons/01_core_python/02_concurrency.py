@@ -1998,7 +1998,10 @@ class HandExecutor(Executor):
 def mapping(executor: Executor, items: Iterable[Any], limit: int, stop: threading.Event | None = None) -> Actor:
     """Start `map_each` in a second thread."""
     event = stop or threading.Event()
-    return Actor(lambda: map_each(executor, str, items, limit=limit, stop=event)).go(0.001)
+    actor = Actor(lambda: map_each(executor, str, items, limit=limit, stop=event)).go(0.005)
+    if isinstance(actor.error, NotImplementedError):
+        raise actor.error  # not solved yet: nothing will be submitted
+    return actor
 
 
 def test_submits_the_function_and_the_item_themselves() -> None:
