@@ -15,6 +15,7 @@ from typing import Any
 from autograder.grade.files import write
 from autograder.grade.model import Job, Limits, Master, Result, Score, Submission, TestLine
 from autograder.grade.read import UnreadableError, read_notebook
+from autograder.grade.sandbox import protection
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -47,11 +48,11 @@ class Cache:
         write(self._path(result.student, result.lesson), content)
 
     def key(self, job: Job) -> str:
-        """Return what a job's result depends on: ordered code, files, tests, limits, environment."""
+        """Return what a job's result depends on: ordered code, files, tests, limits, isolation, environment."""
         submission, lesson = job.submission, job.master.lesson
         if lesson not in self._tests:
             self._tests[lesson] = _tests(job.master)
-        parts = [environment(), repr(self._limits), self._tests[lesson], _code(submission.content)]
+        parts = [environment(), repr(self._limits), repr(protection()), self._tests[lesson], _code(submission.content)]
         parts += [_files(submission.files), repr(submission.doubts), submission.lesson]
         return _hash("\0".join(parts))
 

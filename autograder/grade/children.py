@@ -17,6 +17,7 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
+from autograder.grade.ending import UNKNOWN, byte_of, in_words
 from autograder.grade.environment import environment
 from autograder.grade.model import Limits
 from autograder.grade.sandbox import HOME, Protection, protection
@@ -24,6 +25,8 @@ from autograder.grade.sandbox import HOME, Protection, protection
 # More than any notebook shows that somebody will read; in bytes, for one cell.
 MAX_ANSWER = 64_000_000
 DEFAULT = Limits()
+# Seconds in which the template says how a child ended.
+TOLD_WITHIN = 2.0
 
 
 class ChildDiedError(Exception):
@@ -44,6 +47,9 @@ class Child(Protocol):
 
     def dead(self) -> list[Any]:
         """Return what becomes ready when it dies, for `multiprocessing.connection.wait`."""
+
+    def why(self) -> str:
+        """Return how it died, in words; to be called when it is dead."""
 
     def end(self) -> None:
         """Kill it with everything that it started, and wait until it is dead."""
@@ -201,8 +207,17 @@ class ForkedChild:
         """Return the line, which the template closes."""
         return [self._line]
 
+    def why(self) -> str:
+        """Return what the template says of it."""
+        self._line.settimeout(TOLD_WITHIN)  # its connection may have ended before the template has buried it
+        with contextlib.suppress(OSError):
+            if said := self._line.recv(1):
+                return in_words(said[0])
+        return UNKNOWN
+
     def end(self) -> None:
         """End the line, and wait until the template has closed it too."""
+        self._line.settimeout(None)
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_WR)
             while self._line.recv(1):
@@ -251,6 +266,11 @@ class SpawnedChild:
     def dead(self) -> list[int]:
         """Return what multiprocessing says."""
         return [self._process.sentinel]
+
+    def why(self) -> str:
+        """Return what the system says of it."""
+        self._process.join(1)
+        return in_words(byte_of(self._process.exitcode or 0))
 
     def end(self) -> None:
         """Kill the process."""

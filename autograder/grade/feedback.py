@@ -28,6 +28,8 @@ class ExerciseScore:
     name: str
     heading: str
     scores: tuple[Score, ...]
+    # The headings of what explains it.
+    reading: tuple[str, ...] = ()
 
     @property
     def points(self) -> float:
@@ -58,7 +60,10 @@ def by_exercise(master: Master, result: Result) -> list[ExerciseScore]:
         if score.grade_id in hidden:
             score = replace(score, why=score.why.partition(": assert ")[0])  # the sentence, without the test's code
         grouped.setdefault(score.exercise or score.grade_id, []).append(score)
-    return [ExerciseScore(name, master.headings.get(name, name), tuple(scores)) for name, scores in grouped.items()]
+    return [
+        ExerciseScore(name, master.headings.get(name, name), tuple(scores), master.reading.get(name, ()))
+        for name, scores in grouped.items()
+    ]
 
 
 def page(master: Master, result: Result, penalty: float = 0, *, reveal: bool = False) -> bytes:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from autograder.grade.ending import TOOK_TOO_MUCH, exit_status
 from autograder.grade.model import Limits
 
 HEARD = {signal.SIGCHLD, signal.SIGINT}
@@ -15,8 +16,8 @@ HEARD = {signal.SIGCHLD, signal.SIGINT}
 GLANCE = 0.2
 
 
-def keep(run: Callable[[], None], limits: Limits, *, alone: bool) -> None:
-    """Run a notebook in a fork of this process; return when it has ended, or took too much.
+def keep(run: Callable[[], None], limits: Limits, *, alone: bool) -> int:
+    """Run a notebook in a fork of this process; return its exit status when it has ended, or TOOK_TOO_MUCH.
 
     An interrupt of this process is passed on. `alone` says that /proc shows nobody else's processes. The caller has to
     end this process thereupon.
@@ -28,21 +29,22 @@ def keep(run: Callable[[], None], limits: Limits, *, alone: bool) -> None:
             run()
         finally:
             os._exit(0)
-    while not _ended(pid):
+    while (status := _ended(pid)) is None:
         heard = signal.sigtimedwait(HEARD, GLANCE)
         if heard is None and alone and _takes_too_much(limits):
-            return
+            return TOOK_TOO_MUCH
         if heard and heard.si_signo == signal.SIGINT:
             os.kill(pid, signal.SIGINT)
+    return status
 
 
-def _ended(notebook: int) -> bool:
-    """Bury the processes that have died; return whether the notebook's is among them."""
+def _ended(notebook: int) -> int | None:
+    """Bury the processes that have died; return the exit status of the notebook's where it is among them."""
     with contextlib.suppress(ChildProcessError):
-        while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-            if pid == notebook:
-                return True
-    return False
+        while (ended := os.waitpid(-1, os.WNOHANG))[0] != 0:
+            if ended[0] == notebook:
+                return exit_status(ended[1])
+    return None
 
 
 def _takes_too_much(limits: Limits) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def _load(course: Course, lesson: str) -> Master:
         },
         metadata={name: notebook["metadata"][name] for name in ("kernelspec", "language_info", "autograder")},
         files=_beside(path),
+        reading=_reading(cells),
         imports=tuple(dict.fromkeys(name for cell in cells for name in _imports(cell))),
         code=tuple(
             cell["source"] for cell in cells if cell["cell_type"] == "code" and "nbgrader" not in cell["metadata"]
@@ -91,6 +93,24 @@ def _cell(cell: Mapping[str, Any]) -> MasterCell:
 def _heading(cell: Mapping[str, Any]) -> str:
     """Return an exercise's title without the word that says that it is one."""
     return str(cell["source"].splitlines()[0].lstrip("# ").removeprefix("Exercise:").strip())
+
+
+def _reading(cells: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Return the headings of the explanations that stand before each exercise and behind the one before it.
+
+    Where there are none, the exercise goes with the one before it.
+    """
+    reading: dict[str, tuple[str, ...]] = {}
+    before: tuple[str, ...] = ()
+    found: list[str] = []
+    for cell in cells:
+        if cell["id"].startswith("exercise-"):
+            before = tuple(found) or before
+            reading[cell["id"].removeprefix("exercise-")] = before
+            found = []
+        elif cell["id"].startswith("text-"):
+            found += re.findall(r"^##+ (.+)$", cell["source"], re.MULTILINE)
+    return reading
 
 
 def _beside(path: Path) -> dict[str, bytes]:

@@ -47,6 +47,8 @@ class Master:
     metadata: Mapping[str, object]
     # What lies beside the notebook, by path relative to its folder.
     files: Mapping[str, bytes]
+    # The headings of what explains each exercise, by its name.
+    reading: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # The modules that its cells import.
     imports: tuple[str, ...] = ()
     # The sources of the code cells that the lesson shows, which nbgrader doesn't know.

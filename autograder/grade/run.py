@@ -16,7 +16,6 @@ from autograder.grade.model import CellRun, Limits
 from autograder.grade.outputs import clean, cut
 from autograder.grade.talk import Talk
 
-DIED = "it ended the process that runs the notebook (a crash, os._exit, or too much memory)"
 EXITED = "it ended the kernel with exit()"
 NO_RULES = Rules()
 
@@ -110,7 +109,7 @@ def _next(talk: Talk, step: Step, limits: Limits) -> tuple[CellRun, bool]:
     except ChildTimeoutError:
         return CellRun([], fault=f"{fault}, and could not be interrupted"), False
     except ChildDiedError:
-        return CellRun([], fault=fault or DIED), False
+        return CellRun([], fault=fault or talk.child.why()), False
     if exited := bool(said.get("exited")):
         fault = fault or EXITED
     if exam:

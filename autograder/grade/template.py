@@ -2,8 +2,9 @@
 
 It is started with the number of a socket to its master, and with the limits and the protection of its children. Each
 message that comes there is the folder of a new child and brings two descriptors: the child's connection, and its line.
-Over the line, a byte interrupts the child and the end of it kills the child; the template closes it when the child is
-dead with everything that it started. When the master ends, everything ends.
+Over the line, a byte interrupts the child and the end of it kills the child. When the child has ended, the template
+says there in a byte how, and closes the line when everything that it started is dead. When the master ends, everything
+ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from autograder.grade.child import serve, warm_session
+from autograder.grade.ending import exit_status
 from autograder.grade.keeper import keep
 from autograder.grade.model import Limits
 from autograder.grade.sandbox import LINUX, Protection, Sandbox
@@ -87,6 +89,7 @@ class Template:
 
     def _become_child(self, connection: int, folder: str) -> NoReturn:
         """In the child: leave behind what is the template's, and run a notebook."""
+        status = 0
         try:
             os.setsid()
             self._selector.close()
@@ -103,11 +106,11 @@ class Template:
                 serve(Connection(connection), self._session, folder, self._limits)
 
             if LINUX:
-                keep(run, self._limits, alone=self._sandbox.protection.namespaces)
+                status = keep(run, self._limits, alone=self._sandbox.protection.namespaces)
             else:
                 run()
         finally:
-            os._exit(0)
+            os._exit(status)
 
     def _obey(self, pid: int) -> None:
         """Interrupt or kill a child that hasn't been reaped."""
@@ -124,10 +127,13 @@ class Template:
     def _reap(self) -> None:
         """Bury the processes that have died, end what they leave, and tell of it."""
         with contextlib.suppress(ChildProcessError):
-            while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+            while (ended := os.waitpid(-1, os.WNOHANG))[0] != 0:
+                pid = ended[0]
                 if pid in self._lines:
                     _kill(pid)
                     line = self._lines.pop(pid)
+                    with contextlib.suppress(OSError):  # nobody may be listening any more
+                        line.send(bytes([exit_status(ended[1])]))
                     with contextlib.suppress(KeyError):
                         self._selector.unregister(line)
                     self._ending.append(line)

@@ -114,6 +114,7 @@ def test_it_gets_what_it_deserves(graded: Graded, case: Case) -> None:
     result = graded.results[case.name]
     assert result.points == case.points, result
     assert (case.flag in " ".join(result.doubts)) if case.flag else not result.doubts, result.doubts
+    assert case.said in " ".join(result.remarks), result.remarks
 
 
 def test_nothing_unearned_is_unflagged(graded: Graded) -> None:

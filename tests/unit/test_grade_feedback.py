@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -39,6 +40,13 @@ def test_whatever_a_submission_says_is_text() -> None:
 def test_scores_are_gathered_by_exercise() -> None:
     (exercise,) = by_exercise(MASTER, made())
     assert (exercise.heading, exercise.points, exercise.max_points, exercise.why) == ("add two numbers", 1, 3, EVIL)
+
+
+def test_what_to_read_is_named_where_points_are_missing() -> None:
+    master = replace(MASTER, reading={"add": ("Numbers", "Sums & more")})
+    assert "“Numbers”, “Sums &amp; more”" in page(master, made()).decode()
+    solved = replace(made(), scores=(Score("add-check", "add", 1, 1),))
+    assert "Numbers" not in page(master, solved).decode()
 
 
 def rows(*results: Result, strays: tuple[Stray, ...] = ()) -> list[dict[str, str]]:

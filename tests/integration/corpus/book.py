@@ -62,22 +62,28 @@ class Book:
 
 @dataclass(frozen=True)
 class Case:
-    """One submission: what it does, the points that it gets, and a word of why it is flagged, "" where it isn't."""
+    """One submission: what it does, and the points that it gets.
+
+    `flag` is a word of the reason why a person has to look, "" where nobody has to; `said` one of what is told of it.
+    """
 
     name: str
     build: Callable[[Book], None]
     points: float
     flag: str
+    said: str
 
 
 CASES: list[Case] = []
 
 
-def case(points: float, flag: str = "") -> Callable[[Callable[[Book], None]], Callable[[Book], None]]:
-    """Add a function to the corpus: it hands a book in. `flag` is a word of the reason why a person has to look."""
+def case(
+    points: float, flag: str = "", *, said: str = ""
+) -> Callable[[Callable[[Book], None]], Callable[[Book], None]]:
+    """Add a function to the corpus: it hands a book in. See `Case` for the arguments."""
 
     def add(build: Callable[[Book], None]) -> Callable[[Book], None]:
-        CASES.append(Case(build.__name__.replace("_", "-"), build, points, flag))
+        CASES.append(Case(build.__name__.replace("_", "-"), build, points, flag, said))
         return build
 
     return add

@@ -1,4 +1,4 @@
-"""Submissions with a fault: it costs its own cell alone."""
+"""Submissions with a fault: it costs its own cell alone, and the remark says what happened."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ MARK = "98765.4321"
 WRONG = "def double(number):\n"
 
 
-@case(FULL)
+@case(FULL, said="more than 4 seconds")
 def endless_loop(book: Book) -> None:
     """A cell of its own never ends."""
     book.solve().add("while True:\n    pass").write()
 
 
-@case(FULL)
+@case(FULL, said="more than 4 seconds")
 def stubborn_loop(book: Book) -> None:
     """It swallows the interrupt too."""
     book.solve().add("while True:\n    try:\n        while True: pass\n    except BaseException: pass").write()
@@ -27,7 +27,7 @@ def endless_answer(book: Book) -> None:
     book.solve(double=WRONG + "    while True: pass").write()
 
 
-@case(5)
+@case(5, said="with status 0")
 def answer_exits(book: Book) -> None:
     """An answer ends the process in mid-test."""
     book.solve(double=WRONG + "    import os; os._exit(0)").write()
@@ -39,19 +39,19 @@ def answer_raises_system_exit(book: Book) -> None:
     book.solve(double=WRONG + "    import sys; sys.exit(0)").write()
 
 
-@case(FULL)
+@case(FULL, said="exit()")
 def cell_exits(book: Book) -> None:
     """A cell calls exit()."""
     book.solve().add("exit()").write()
 
 
-@case(FULL)
+@case(FULL, said="with status 0")
 def cell_dies(book: Book) -> None:
     """A cell ends the process."""
     book.solve().add("import os; os._exit(0)").write()
 
 
-@case(FULL)
+@case(FULL, said="SIGKILL")
 def cell_kills(book: Book) -> None:
     """A cell kills its own process."""
     book.solve().add("import os, signal; os.kill(os.getpid(), signal.SIGKILL)").write()
@@ -131,3 +131,9 @@ def changes_folder(book: Book) -> None:
 def closes_stdout(book: Book) -> None:
     """A cell closes what it prints to."""
     book.solve().add("import os\nos.close(1); os.close(2)", place=-1).write()
+
+
+@case(FULL, said="SIGSEGV")
+def crashes(book: Book) -> None:
+    """The interpreter runs out of its stack, in C."""
+    book.solve().add("import faulthandler; faulthandler._sigsegv()").write()
