@@ -41,7 +41,7 @@ def warm_session() -> Session:
     return session
 
 
-def serve(connection: Connection, session: Session, folder: str, limits: Limits) -> None:
+def serve(connection: Connection, session: Session, folder: str, limits: Limits, *, alone: bool = False) -> None:
     """Run the cells that come over `connection` in `folder`, and send what each showed.
 
     It says READY, and gets {"files": {path: base64}, "key": hex}; `run_orders` does the rest.
@@ -57,7 +57,7 @@ def serve(connection: Connection, session: Session, folder: str, limits: Limits)
     order = json.loads(connection.recv_bytes())
     _lay_out(home, order["files"])
     session.limit_output(limits.cell_output + 1)  # one more, so that it is known to be too much
-    run_orders(connection, session, bytes.fromhex(order.pop("key")), limits.cell_output)
+    run_orders(connection, session, bytes.fromhex(order.pop("key")), limits, alone=alone)
 
 
 def serve_alone(connection: Connection, folder: str, limits: Limits) -> None:

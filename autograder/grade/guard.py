@@ -21,6 +21,8 @@ from typing import Any
 from _pytest.assertion.rewrite import rewrite_asserts
 
 from autograder.grade.compare import compared
+from autograder.grade.crowd import threads
+from autograder.grade.model import Limits
 from autograder.grade.outputs import cut
 from autograder.grade.seal import seal
 from autograder.grade.watch import watch
@@ -34,10 +36,11 @@ BUILTINS = frozenset(name for name in vars(builtins) if not name.startswith("__"
 globals()["__builtins__"] = vars(builtins).copy()
 
 
-def run_orders(connection: Connection, session: Session, key: bytes, room: int) -> None:
+def run_orders(connection: Connection, session: Session, key: bytes, limits: Limits, *, alone: bool) -> None:
     """Run the cells and checks that come over `connection` one by one, until it ends or a cell has called exit().
 
-    Of what a cell shows, `room` characters are kept.
+    `alone` says that /proc shows nobody else's processes: what a cell leaves of them is told if it is more than half of
+    what the limits allow, since those that follow couldn't start their own.
 
     An order is {"number", "source", "given": names that tests rely on and the cell makes} or {"number", "check": source
     of the tests, "needed": names of built-ins that answers define}.
@@ -54,10 +57,11 @@ def run_orders(connection: Connection, session: Session, key: bytes, room: int) 
         else:
             result = session.run(order["source"])
             made.keep(order["given"])
-            said = {"outputs": cut(result.outputs, room)[0], "execution_count": result.execution_count}
+            said = {"outputs": cut(result.outputs, limits.cell_output)[0], "execution_count": result.execution_count}
         if os.getpid() != process:
             return  # the cell has forked, and only one of the two can go on
-        made.answer({**said, "exited": session.ended, "number": order["number"]})
+        crowded = alone and threads() > limits.processes // 2
+        made.answer({**said, "exited": session.ended, "crowded": crowded, "number": order["number"]})
 
 
 @dataclass(frozen=True, slots=True)

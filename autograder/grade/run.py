@@ -17,6 +17,7 @@ from autograder.grade.outputs import clean, cut
 from autograder.grade.talk import Talk
 
 EXITED = "it ended the kernel with exit()"
+CROWDED = "it left more than half of all processes and threads that a notebook may have"
 NO_RULES = Rules()
 
 
@@ -110,11 +111,13 @@ def _next(talk: Talk, step: Step, limits: Limits) -> tuple[CellRun, bool]:
         return CellRun([], fault=f"{fault}, and could not be interrupted"), False
     except ChildDiedError:
         return CellRun([], fault=fault or talk.child.why()), False
-    if exited := bool(said.get("exited")):
-        fault = fault or EXITED
+    exited, crowded = bool(said.get("exited")), bool(said.get("crowded"))
+    usable = not (exited or crowded)
+    if not usable:
+        fault = fault or (EXITED if exited else CROWDED)
     if exam:
-        return dataclasses.replace(mark(exam, said, talk.rules), fault=fault), not exited
-    return CellRun(clean(said.get("outputs")), _count(said), fault), not exited
+        return dataclasses.replace(mark(exam, said, talk.rules), fault=fault), usable
+    return CellRun(clean(said.get("outputs")), _count(said), fault), usable
 
 
 def _cell(step: Step) -> Mapping[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import math
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 
+from autograder.grade.crowd import threads
 from autograder.grade.model import Limits
 
 LINUX = sys.platform == "linux"
@@ -235,7 +235,7 @@ def set_limits(limits: Limits, *, alone: bool = False) -> None:
     limit(resource.RLIMIT_CPU, math.ceil(limits.notebook))
     limit(resource.RLIMIT_FSIZE, limits.file_size)
     if LINUX:  # others count memory that is reserved but not used, or don't heed the limit
-        limit(resource.RLIMIT_NPROC, limits.processes + (0 if alone else _threads_of(os.geteuid())))
+        limit(resource.RLIMIT_NPROC, limits.processes + (0 if alone else threads(os.geteuid())))
         limit(resource.RLIMIT_DATA, limits.memory)
         limit(resource.RLIMIT_AS, 8 * limits.memory)
 
@@ -257,16 +257,6 @@ def _become(linux: ModuleType, user: int) -> None:
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
     linux.prctl(linux.PR_SET_DUMPABLE, 1)  # the change has taken it
-
-
-def _threads_of(user: int) -> int:
-    """Return how many threads a user has on this machine."""
-    count = 0
-    for process in os.scandir("/proc"):
-        with contextlib.suppress(OSError):
-            if process.name.isdecimal() and process.stat().st_uid == user:
-                count += len(os.listdir(f"{process.path}/task"))  # noqa: PTH208
-    return count
 
 
 def _try_all() -> Protection:

@@ -100,13 +100,15 @@ class Template:
                 _refuse(connection, error)
                 raise
 
+            alone = self._sandbox.protection.namespaces
+
             def run() -> None:
                 settle()
                 signal.pthread_sigmask(signal.SIG_SETMASK, ())
-                serve(Connection(connection), self._session, folder, self._limits)
+                serve(Connection(connection), self._session, folder, self._limits, alone=alone)
 
             if LINUX:
-                status = keep(run, self._limits, alone=self._sandbox.protection.namespaces)
+                status = keep(run, self._limits, alone=alone)
             else:
                 run()
         finally:

@@ -161,9 +161,18 @@ def test_processes_are_limited_together_in_memory(apart: Forking) -> None:
 def test_processes_are_limited_in_number(apart: Forking) -> None:
     count = (
         "import subprocess\nstarted = []\ntry:\n    while True: started.append(subprocess.Popen(['sleep', '60']))\n"
-        "except OSError: pass\nprint(20 < len(started) < 65)"
+        "except OSError: pass\nprint(20 < len(started) < 65)\nfor each in started: each.kill(); each.wait()"
     )
     assert run(apart, count) == ["True\n"]
+
+
+@isolated
+def test_a_cell_that_leaves_most_of_them_is_told_and_those_after_it_have_theirs(apart: Forking) -> None:
+    leave = "import subprocess\nstarted = [subprocess.Popen(['sleep', '60']) for _ in range(40)]"
+    start = "import subprocess\nprint(len([subprocess.run(['true']) for _ in range(3)]))"
+    culprit, after = run(apart, leave, start)
+    assert "processes" in culprit
+    assert after == "3\n"
 
 
 def test_files_are_limited(either: Forking) -> None:

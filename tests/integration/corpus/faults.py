@@ -121,6 +121,39 @@ def forks(book: Book) -> None:
     book.solve().add("import os\npid = os.fork()").write()
 
 
+@case(FULL, said="processes and threads")
+def leaves_many_processes(book: Book) -> None:
+    """A cell forks until it can't, and the forks stay."""
+    book.solve().add(
+        "import os, time\n"
+        "for _ in range(400):\n"
+        "    if os.fork() == 0:\n"
+        f"        os.execvp('sleep', ['sleep', '{MARK}'])"
+    ).write()
+
+
+@case(FULL, said="processes and threads")
+def leaves_many_threads(book: Book) -> None:
+    """A cell starts threads until it can't."""
+    book.solve().add(
+        "import threading, time\n"
+        "for _ in range(400):\n"
+        "    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()"
+    ).write()
+
+
+@case(FULL)
+def fork_bomb(book: Book) -> None:
+    """A cell forks, and so does each of its forks, for ever."""
+    book.solve().add("import os\nwhile True:\n    os.fork()").write()
+
+
+@case(5, said="processes and threads")
+def answer_leaves_many_processes(book: Book) -> None:
+    """An answer forks until it can't, the tests find it wrong, and those that follow have what they need."""
+    book.solve(double=WRONG + f"    import subprocess\n    while True: subprocess.Popen(['sleep', '{MARK}'])").write()
+
+
 @case(FULL)
 def changes_folder(book: Book) -> None:
     """A cell changes the folder and the environment."""
