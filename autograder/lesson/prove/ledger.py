@@ -21,7 +21,7 @@ HEADER = """\
 """
 PACKAGE = Path(autograder.__file__).parent
 # What a measurement depends on besides the lesson and the modules that it imports.
-MACHINERY = ("kernel/*.py", "lesson/mutate.py", "lesson/source.py", "lesson/trial/run.py", "notebook/runner.py")
+MACHINERY = ("kernel/*.py", "lesson/mutate/*.py", "lesson/source.py", "lesson/trial/run.py", "notebook/runner.py")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autograder.lesson.source import Cell
 
-LINE = re.compile(r"- `(?P<before>[^`]+)` → `(?P<after>[^`]+)`: (?P<reason>\S.*)$")
+LINE = re.compile(r"- `(?P<before>[^`]+)` → `(?P<after>[^`]*)`: (?P<reason>\S.*)$")
 
 
 @dataclass(frozen=True, slots=True)

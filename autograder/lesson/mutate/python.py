@@ -1,4 +1,4 @@
-"""Small changes to an answer, each of which its tests have to notice."""
+"""Small changes of Python code."""
 
 from __future__ import annotations
 
@@ -6,47 +6,26 @@ import ast
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from autograder.lesson.mutate.model import Kind, Mutant
+from autograder.lesson.mutate.sql import edits, is_sql
 from autograder.lesson.source import SOLUTION_BEGIN, SOLUTION_END
-
-
-class Kind(StrEnum):
-    """What a mutant changes."""
-
-    COMPARISON = "comparison"
-    ARITHMETIC = "arithmetic"
-    BOOLEAN = "boolean"
-    CONSTANT = "constant"
-    RETURN = "return"
-    STATEMENT = "statement"
-    EXCEPTION = "exception"
-    AWAIT = "await"
-    LOOP = "loop"
-    CONTEXT = "context"
-    CALL = "call"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A cell with one change: the source, the line (from 1) in the cell, and that line before and after."""
-
-    kind: Kind
-    line: int
-    before: str
-    after: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Another node in the place of one."""
+    """Another node in the place of one.
+
+    Where the change is in a string of several lines: how many lines below its first, and that line before and after.
+    """
 
     kind: Kind
     node: ast.AST
+    below: int = 0
+    lines: tuple[str, str] | None = None
 
 
-# An operator yields changes of one node. Those of another language in a string, such as SQL, would be one more of them.
+# An operator yields changes of one node.
 Operator = Callable[[ast.AST], Iterator[Change]]
 
 COMPARISONS: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
@@ -247,7 +226,8 @@ def _apply(tree: ast.Module, place: _Place, change: Change) -> Mutant | None:
         _parse(source)
     except SyntaxError:
         return None
-    return Mutant(change.kind, place.line, before, after, source)
+    before, after = change.lines or (before, after)
+    return Mutant(change.kind, place.line + change.below, before, after, source)
 
 
 def _line(node: ast.AST) -> str:
@@ -306,7 +286,7 @@ def _constant(node: ast.AST) -> Iterator[Change]:
             yield Change(Kind.CONSTANT, ast.Constant(not value))
         case ast.Constant(value=int() | float() | complex() as value):
             yield Change(Kind.CONSTANT, ast.Constant(value + 1))
-        case ast.Constant(value=str() as value):
+        case ast.Constant(value=str() as value) if not is_sql(value):
             yield Change(Kind.CONSTANT, ast.Constant(f"{value}XX"))
         case ast.Constant(value=bytes() as value):
             yield Change(Kind.CONSTANT, ast.Constant(value + b"XX"))
@@ -399,6 +379,27 @@ def _call(node: ast.AST) -> Iterator[Change]:
                 yield Change(Kind.CALL, _with(node, keywords=node.keywords[:index] + node.keywords[index + 1 :]))
 
 
+def _sql(node: ast.AST) -> Iterator[Change]:
+    """A statement in a string is changed as its own language has it."""
+    match node:
+        case ast.Constant(value=str() as value) if is_sql(value):
+            # Where the string is written as it reads, its lines are the cell's.
+            written = node.end_lineno is not None and node.end_lineno - node.lineno == value.count("\n")
+            for edit in edits(value):
+                changed = edit.apply(value)
+                first = value.rfind("\n", 0, edit.start) + 1
+                last = value.find("\n", edit.end) % (len(value) + 1)
+                before = value[first:last]
+                after = changed[first : last + len(changed) - len(value)]
+                below = value.count("\n", 0, edit.start) if written else 0
+                yield Change(edit.kind, ast.Constant(changed), below, (_one_line(before), _one_line(after)))
+
+
+def _one_line(text: str) -> str:
+    """Return a text with single spaces and no ends of lines, as a waiver names it."""
+    return " ".join(text.split())
+
+
 OPERATORS: tuple[Operator, ...] = (
     _compare,
     _calculate,
@@ -411,6 +412,7 @@ OPERATORS: tuple[Operator, ...] = (
     _loop,
     _context,
     _call,
+    _sql,
 )
 
 
