@@ -48,7 +48,9 @@ class Cluster:
             self.workers = LocalCluster(
                 n_workers=at_once or cores(),
                 threads_per_worker=1,
-                dashboard_address=None,
+                # The scheduler serves HTTP even without its dashboard: at a free port, on this machine alone.
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
                 silence_logs=logging.CRITICAL,
             )
         try:
