@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import platform
+import site
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -64,8 +65,9 @@ class Cache:
 @cache
 def environment() -> str:
     """Return what stands for this interpreter, its packages and the grader itself."""
-    # The names of these folders are the packages with their versions.
-    packages = sorted(path.name for folder in sys.path if folder for path in Path(folder).glob("*.dist-info"))
+    # The names of these folders are the packages with their versions. Not sys.path: packages add to it as they load.
+    installed = [*site.getsitepackages(), site.getusersitepackages()]
+    packages = sorted(path.name for folder in installed for path in Path(folder).glob("*.dist-info"))
     grader = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(PACKAGE.rglob("*.py"))]
     return _hash("\0".join([sys.version, platform.platform(), *packages, *grader]))
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,15 +15,20 @@ from typing import Any
 from autograder.grade.environment import environment
 from autograder.grade.guard import run_orders
 from autograder.grade.model import Limits
+from autograder.grade.seal import seal
 from autograder.kernel import Session
 
 # What is told in the place of a cell.
 READY = {"ready": True}
-WARM_UP = """\
+# A check, and an error: what shows tracebacks takes long to import.
+WARM_UP = (
+    """\
 %%check warm_up
 def test_warm_up() -> None:
     assert 1 == 1
-"""
+""",
+    "1 / 0",
+)
 
 
 def warm_session() -> Session:
@@ -35,15 +40,25 @@ def warm_session() -> Session:
 
     session = Session()
     autograder.load_ipython_extension(session.shell)
-    session.run(WARM_UP)
+    for cell in WARM_UP:
+        session.run(cell)
     session.shell.reset(new_session=True)
     session.names.setdefault("__spec__", None)  # every module has one, and processes that are spawned ask for it
     return session
 
 
-def serve(connection: Connection, session: Session, folder: str, limits: Limits, *, alone: bool = False) -> None:
+def serve(
+    connection: Connection,
+    session: Session,
+    folder: str,
+    limits: Limits,
+    changed: Callable[[], list[str]],
+    *,
+    alone: bool = False,
+) -> None:
     """Run the cells that come over `connection` in `folder`, and send what each showed.
 
+    `changed` is what `seal` returned when the session was new, in this process or in one that it was forked from.
     It says READY, and gets {"files": {path: base64}, "key": hex}; `run_orders` does the rest.
     """
     home, temporary = Path(folder, "notebook"), Path(folder, "tmp")
@@ -57,7 +72,7 @@ def serve(connection: Connection, session: Session, folder: str, limits: Limits,
     order = json.loads(connection.recv_bytes())
     _lay_out(home, order["files"])
     session.limit_output(limits.cell_output + 1)  # one more, so that it is known to be too much
-    run_orders(connection, session, bytes.fromhex(order.pop("key")), limits, alone=alone)
+    run_orders(connection, session, bytes.fromhex(order.pop("key")), limits, changed, alone=alone)
 
 
 def serve_alone(connection: Connection, folder: str, limits: Limits) -> None:
@@ -69,7 +84,7 @@ def serve_alone(connection: Connection, folder: str, limits: Limits) -> None:
         from autograder.grade.sandbox import set_limits
 
         set_limits(limits)
-    serve(connection, warm_session(), folder, limits)
+    serve(connection, warm_session(), folder, limits, seal())
 
 
 def _lay_out(folder: Path, files: Mapping[str, str]) -> None:

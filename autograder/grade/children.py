@@ -133,12 +133,12 @@ class Forking:
 
     def start(self) -> ForkedChild:
         """Fork a child; the template is started first where it isn't there yet, or no more."""
-        ours, theirs = multiprocessing.Pipe()
-        line, far_line = socket.socketpair()
-        folder = None if self._protection.namespaces else _new_folder(self._protection.user)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the launcher is closed")
+            ours, theirs = multiprocessing.Pipe()
+            line, far_line = socket.socketpair()
+            folder = None if self._protection.namespaces else _new_folder(self._protection.user)
             try:
                 self._send(folder or HOME, theirs.fileno(), far_line.fileno())
             except OSError:  # somebody has ended the template

@@ -6,12 +6,13 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 from autograder.course import CourseError
 from autograder.grade.children import Launcher, launcher
 from autograder.grade.doctor import require_sandbox
 from autograder.grade.model import Job, Limits, Result
-from autograder.grade.pool import cores, run_together
+from autograder.grade.pool import Keep, cores, nowhere, run_ahead
 from autograder.grade.worker import grade, not_graded
 
 # Jobs that are sent for each thread of the cluster, so that none waits for its next one.
@@ -57,32 +58,40 @@ class Cluster:
             self._client = Client(scheduler or self.workers, timeout=CONNECT_SECONDS)
         except (OSError, ValueError) as error:
             raise CourseError(f"no Dask scheduler answers at {scheduler}: start one, or mend the address") from error
+        self._executor = self._client.get_executor(pure=False)
 
-    def grade(self, jobs: Iterable[Job | Result]) -> Iterator[Result]:
-        """Yield the results of `jobs` as they come. A result among them is passed on."""
-        with self._client.get_executor(pure=False) as executor:
-
-            def submit(job: Job) -> Future[Result]:
-                given: Future[Result] = executor.submit(_grade_here, job, self._limits, self._modules, self._isolated)
-                return _or_not_graded(given, job)
-
-            yield from run_together(jobs, submit, AHEAD * max(1, sum(self._client.nthreads().values())))
+    def grade(self, jobs: Iterable[Job | Result], keep: Keep = nowhere) -> Iterator[Result]:
+        """Begin to run `jobs`; return their results as they come."""
+        ahead = AHEAD * max(1, sum(self._client.nthreads().values()))
+        return run_ahead(jobs, partial(self._submit, keep), ahead)
 
     def close(self) -> None:
         """Leave the cluster, and end it where it is this machine's own."""
+        self._executor.shutdown(wait=False)
         self._client.close()
         if self.workers:
             self.workers.close()
 
+    def _submit(self, keep: Keep, job: Job) -> Future[Result]:
+        """Give a job to the cluster."""
+        given: Future[Result] = self._executor.submit(_grade_here, job, self._limits, self._modules, self._isolated)
+        return _kept(given, keep, job)
 
-def _or_not_graded(given: Future[Result], job: Job) -> Future[Result]:
-    """Return a future that has a result too where the cluster gave up on the job."""
+
+def _kept(given: Future[Result], keep: Keep, job: Job) -> Future[Result]:
+    """Return a future whose result has been kept, and that has one too where the cluster gave up on the job."""
     told: Future[Result] = Future()
     told.set_running_or_notify_cancel()
 
     def tell(done: Future[Result]) -> None:
         error = done.exception()
-        told.set_result(not_graded(job, error) if error else done.result())
+        result = not_graded(job, error) if error else done.result()
+        try:
+            keep(result)
+        except OSError as refused:
+            told.set_exception(refused)
+        else:
+            told.set_result(result)
 
     given.add_done_callback(tell)
     return told

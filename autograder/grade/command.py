@@ -117,12 +117,12 @@ def grade_class(
         with ExitStack() as opened:
             collected = _collected(folder, masters, opened)
             total = collected.total
-            # First, since it gets ready while the gradebook is opened.
             handed_in = sorted(collected.handed_in())
             wanted = [master for master in masters.values() if master.section in handed_in]
             engine = opened.enter_context(closing(_engine(wanted, limits or Limits(), options)))
-            store = opened.enter_context(closing(_store(course, handed_in)))
+            # First, since notebooks can run while the gradebook is opened.
             graded = _graded(engine, collected.jobs(), Cache(places.results, limits or Limits()), options)
+            store = opened.enter_context(closing(_store(course, handed_in)))
             for result in with_progress(console, graded, collected.total):
                 saved[result.student, result.lesson] = store.save(result)
                 target = places.feedback / result.student / f"{result.lesson}.html"
@@ -169,7 +169,7 @@ def _store(course: Course, sections: Collection[str]) -> Store:
 
 
 def _graded(engine: Engine, jobs: Iterable[Job], cache: Cache, options: Options) -> Iterator[Result]:
-    """Yield the results of the jobs: those that are kept of earlier runs, and the others as they come."""
+    """Begin to run the jobs that no earlier run has kept the results of; return all the results as they come."""
     keys: dict[tuple[str, str], str] = {}
 
     def unchanged_or_to_run() -> Iterator[Job | Result]:
@@ -180,11 +180,10 @@ def _graded(engine: Engine, jobs: Iterable[Job], cache: Cache, options: Options)
                 keys[job.submission.student, job.submission.lesson] = key
             yield found or job
 
-    for result in engine.grade(unchanged_or_to_run()):
-        key = keys.pop((result.student, result.lesson), None)
-        if key:
-            cache.keep(key, result)
-        yield result
+    def keep(result: Result) -> None:
+        cache.keep(keys.pop((result.student, result.lesson)), result)
+
+    return engine.grade(unchanged_or_to_run(), keep)
 
 
 def _interrupted(console: Console, done: int, total: int) -> int:

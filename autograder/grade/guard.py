@@ -24,7 +24,6 @@ from autograder.grade.compare import compared
 from autograder.grade.crowd import threads
 from autograder.grade.model import Limits
 from autograder.grade.outputs import cut
-from autograder.grade.seal import seal
 from autograder.grade.watch import watch
 from autograder.kernel import Session
 from autograder.notebook.runner import run_tests
@@ -36,16 +35,25 @@ BUILTINS = frozenset(name for name in vars(builtins) if not name.startswith("__"
 globals()["__builtins__"] = vars(builtins).copy()
 
 
-def run_orders(connection: Connection, session: Session, key: bytes, limits: Limits, *, alone: bool) -> None:
+def run_orders(
+    connection: Connection,
+    session: Session,
+    key: bytes,
+    limits: Limits,
+    changed: Callable[[], list[str]],
+    *,
+    alone: bool,
+) -> None:
     """Run the cells and checks that come over `connection` one by one, until it ends or a cell has called exit().
 
-    `alone` says that /proc shows nobody else's processes: what a cell leaves of them is told if it is more than half of
-    what the limits allow, since those that follow couldn't start their own.
+    `changed` names what has been replaced since `seal`. `alone` says that /proc shows nobody else's processes: what a
+    cell leaves of them is told if it is more than half of what the limits allow, since those that follow couldn't start
+    their own.
 
     An order is {"number", "source", "given": names that tests rely on and the cell makes} or {"number", "check": source
     of the tests, "needed": names of built-ins that answers define}.
     """
-    made = guard(connection.fileno(), session, key)
+    made = guard(connection.fileno(), session, key, changed)
     process = os.getpid()
     while not session.ended:
         try:
@@ -73,15 +81,17 @@ class Guard:
     check: Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
-def guard(connection: int, session: Session, key: bytes) -> Guard:
-    """Return the guard of a process whose cells haven't begun; it tells of them over the descriptor `connection`."""
+def guard(connection: int, session: Session, key: bytes, changed: Callable[[], list[str]]) -> Guard:
+    """Return the guard of a process whose cells haven't begun; it tells of them over the descriptor `connection`.
+
+    `changed` names what has been replaced since `seal`.
+    """
     # Whatever is used below was taken before the notebook's code ran.
     write, pack, digest, encode = os.write, LENGTH.pack, blake2b, json.JSONEncoder().encode
     lock = threading.Lock()
     kept: dict[str, tuple[object, dict[str, object]]] = {}
     lying: list[str] = []
     shell = session.shell
-    changed = seal()
     # What had been replaced at the last look, None where a cell has run since.
     seen: list[str] | None = None
 

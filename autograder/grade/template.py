@@ -27,6 +27,7 @@ from autograder.grade.ending import exit_status
 from autograder.grade.keeper import keep
 from autograder.grade.model import Limits
 from autograder.grade.sandbox import LINUX, Protection, Sandbox
+from autograder.grade.seal import seal
 from autograder.kernel import Session
 from autograder.kernel.fork import settle
 
@@ -40,6 +41,8 @@ class Template:
         self._control = control
         self._session = session
         self._limits = limits
+        # Before the fork: it takes longer than a small notebook's cells.
+        self._changed = seal()
         self._sandbox = Sandbox(protection, limits)
         self._lines: dict[int, socket.socket] = {}
         # Of children that are dead, but not yet everything that they have started.
@@ -105,7 +108,7 @@ class Template:
             def run() -> None:
                 settle()
                 signal.pthread_sigmask(signal.SIG_SETMASK, ())
-                serve(Connection(connection), self._session, folder, self._limits, alone=alone)
+                serve(Connection(connection), self._session, folder, self._limits, self._changed, alone=alone)
 
             if LINUX:
                 status = keep(run, self._limits, alone=alone)
@@ -202,8 +205,9 @@ def _main(number: str, protection: str, limits: str, *modules: str) -> None:
         # A process with threads can't be forked safely: notebooks import for themselves what starts them.
         session.close()
         os.execv(sys.executable, [sys.executable, "-P", "-m", "autograder.grade.template", number, protection, limits])
+    template = Template(control, session, Protection(**json.loads(protection)), Limits(**json.loads(limits)))
     gc.freeze()  # what is here stays: collecting it would copy its memory in every child
-    Template(control, session, Protection(**json.loads(protection)), Limits(**json.loads(limits))).run()
+    template.run()
 
 
 if __name__ == "__main__":
