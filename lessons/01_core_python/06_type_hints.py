@@ -571,7 +571,7 @@ show(
 # * each call calls `begin()` once, and the function with the new transaction in front of the caller's arguments;
 # * if the function returns, the transaction is committed and the result returned. If it raises anything
 #   (`KeyboardInterrupt` too), the transaction is rolled back and the same exception raised. Exactly one of the two
-#   methods is called, once. An error of `commit` itself just comes out;
+#   methods is called, once. An error of `commit` itself just comes out. What happens if `rollback` fails is open;
 # * decorating begins nothing; name and docstring are the original's.
 #
 # For mypy: the arguments and the result of the decorated function are known exactly as those of the original, with
@@ -955,9 +955,9 @@ def in_transaction(begin: Callable[[], Tx]) -> Callable[[Callable[Concatenate[Tx
 # constructors return it, and a subclass gets its own type back, where the class's name would give the base.
 #
 # `@runtime_checkable` lets `isinstance` look at a protocol, and promises less than it seems: it compares **names**, not
-# signatures. It isn't cheap either (Python 3.12 made it [2 to 20 times
-# faster](https://docs.python.org/3/whatsnew/3.12.html#typing)). In the code below, `Source` has the wrong variance on
-# purpose.
+# signatures. It isn't cheap either (Python 3.12 made it [at least twice as
+# fast](https://docs.python.org/3/whatsnew/3.12.html#typing) for protocols with few members). In the code below,
+# `Source` has the wrong variance on purpose.
 
 
 # %%
@@ -1890,8 +1890,8 @@ show(
 #   there, all values of the right type (`isinstance`; so a `bool` passes for an `int`, as it does for mypy), `note`
 #   text if it is there at all. Keys that the type doesn't have are allowed. They never raise. For mypy they narrow
 #   **both** ways: a `Payment | Refund` that isn't a payment is a `Refund`;
-# * `net_cents(payloads)` takes an iterable of any objects and returns the payments' cents minus the refunds'. For
-#   anything else it raises `ValueError`.
+# * `net_cents(payloads)` takes an iterable of any objects and returns the payments' cents minus the refunds'. If one of
+#   them is neither, it raises `ValueError`.
 #
 # For mypy, a `Payment` literal without `cents`, with another `kind` or an unknown key is an error, one without `note`
 # isn't. The cell is clean in strict mode with nothing silenced.
@@ -2325,8 +2325,10 @@ def net_cents(payloads: Iterable[object]) -> int:
 #
 # **What this costs by hand.** Five lines a type, and they drift from the `TypedDict`: a new key in the type isn't
 # noticed by the function. Beyond a handful of types let a library make the check from the type
-# (`pydantic.TypeAdapter(Payment).validate_python(value)`, `msgspec.convert`): then there is one source of truth. The
-# principle is the same: *parse, don't validate*, so that inside the door nothing is `object` any more.
+# (`pydantic.TypeAdapter(Payment).validate_python(value, strict=True)`, `msgspec.convert`): then there is one source of
+# truth. Two details of Pydantic: without `strict` it turns the text `"500"` into 500, and below Python 3.12 it wants
+# `typing_extensions.TypedDict`. The principle is the same: *parse, don't validate*, so that inside the door nothing is
+# `object` any more.
 #
 # **`TypedDict`, dataclass or model?** A `TypedDict` for data that stays JSON and is passed on; a dataclass for objects
 # of your own with behaviour; a Pydantic model at the edge, where values are converted and errors are reported.
@@ -2380,8 +2382,8 @@ print("python runs:", reserve("tea", -3), "| a framework finds:", violations(res
 # under `if TYPE_CHECKING:` only). In 3.14 (PEP 649 and 749) they are evaluated when somebody asks, so forward
 # references work without quotes.
 #
-# **What is gone**: type parameters. `isinstance(x, list[int])` is a `TypeError`; `cast(T, x)` returns `x`; `NewType` is
-# a function that returns its argument.
+# **What is gone**: type parameters. `isinstance(x, list[int])` is a `TypeError`; `cast(T, x)` returns `x`; what
+# `NewType` makes is a callable that returns its argument.
 #
 # **Rolling it out** on 300 000 untyped lines: run mypy in CI at once with a lax default; strict per package, from the
 # leaves (shared utilities, models) towards the entry points, since a typed module that calls untyped ones gets `Any`

@@ -365,7 +365,8 @@ class Export:
 # * If `load_heading` or `render` raises an `Exception`, `run` returns `None`; the failure is in `errors` as
 #   `f"{name}: {error!r}"`. `errors` is a list of the latest 100 failures, oldest first. Nothing more is kept of
 #   failures. Other `BaseException`s come out of `run`, and aren't in `errors`.
-# * `heading(tenant)` calls `load_heading(tenant)` once for each tenant and exporter. Tenants are few: no bound.
+# * `heading(tenant)` calls `load_heading(tenant)` once for each tenant and exporter (again if it has raised). Tenants
+#   are few: no bound.
 # * When `run` has ended, in any way, **the exporter doesn't keep the export alive, nor the export the exporter**. An
 #   export, or an exporter, that nobody else refers to is freed at once, by its reference count: the tests turn
 #   the collector off, and `gc.collect()` is no part of a good answer.
@@ -811,7 +812,7 @@ class Exporter:
 # * `hub.unsubscribe(callback)` ends a subscription; where there is none, it does nothing.
 # * `hub.publish(event)` calls the subscribers, in the order of subscription, with the event, and returns how many it
 #   has called. Who subscribes meanwhile gets the next event. Who dies or is unsubscribed before its turn isn't called.
-#   An exception comes out at once.
+#   (Open: one that is unsubscribed *and* subscribed again before its turn.) An exception comes out at once.
 # * `len(hub)` is the number of subscriptions; dead ones don't count, and take no memory. The hub itself is freed by its
 #   reference count, whoever is subscribed.
 #
@@ -1989,7 +1990,7 @@ def million(make: Callable[[Iterator[tuple[str, float, int]]], object]) -> Any:
 
 def test_a_list_of_dicts() -> None:
     expected = million(lambda rows: [dict_tick(*row) for row in rows])
-    assert tick_footprint()["dicts"] == expected, "each dict has a table of its own, names' hashes included"
+    assert tick_footprint()["dicts"] == expected, "each dict has a table of its own, with references to the names"
 
 
 def test_a_list_of_tuples() -> None:
@@ -2116,6 +2117,13 @@ for label, scattered in (("side by side", False), ("scattered", True)):
 
 
 # %%
+@dataclass(frozen=True)
+class Job:
+    """An owner of resources; two jobs of one name are equal."""
+
+    name: str
+
+
 class Leases:
     """Releases resources when their owner dies, or before."""
 
@@ -2143,7 +2151,7 @@ class Leases:
             lease()
 
 
-leases, job = Leases(), Buffer()
+leases, job = Leases(), Job("nightly")
 leases.open(job, lambda: print("  temporary folder removed"))
 leases.open(job, lambda: print("  lock file removed"))
 print("the job ends")
@@ -2163,7 +2171,7 @@ print("open:", len(leases))
 #    collector. (`with collector_off():`, as above, turns that off. In a test, `del owner` drops your reference.)
 # 3. `close(owner)` calls all releases that this owner has open, the latest first, and nobody else's. For an owner
 #    without any it does nothing.
-# 4. Owners are told apart by identity, even if they are equal.
+# 4. Owners are told apart by identity, even if they are equal, like two of `Job("nightly")` above.
 # 5. `close_all()` calls all open releases, of all owners, the latest first.
 # 6. Each release is called exactly once, whatever comes afterwards: another `close`, `close_all`, the owner's death.
 #
@@ -2224,12 +2232,8 @@ class TestLeases:
         assert log == ["second", "first", "other"]
 
     def test_equal_owners_are_two(self) -> None:
-        @dataclass(frozen=True)
-        class Owner:
-            name: str
-
         log: list[str] = []
-        leases, owner, twin = Leases(), Owner("a"), Owner("a")
+        leases, owner, twin = Leases(), Job("a"), Job("a")
         leases.open(owner, lambda: log.append("owner"))
         leases.open(twin, lambda: log.append("twin"))
         leases.close(twin)
@@ -2542,7 +2546,7 @@ class TestLeases:
 
 # %% [markdown] hint lease_tests
 # Releases that append to a list show who was called, how often, in which order. For 2, the assertion belongs inside of
-# `with collector_off():`, behind `del owner`. For 4, two instances of a `@dataclass(frozen=True)`.
+# `with collector_off():`, behind `del owner`. For 4, two jobs of one name.
 
 # %% [markdown] hint lease_tests
 # For 5, open leases 0, 1, 2, 3 for two owners by turns; `close_all` has to log `[3, 2, 1, 0]`: "owner by owner" gives
@@ -2606,7 +2610,7 @@ class TestLeases:
 # ### What do `__slots__` save, and what do they cost?
 #
 # The instance's dictionary, or today the separate array of values: a quarter in the run above, where the values were
-# the larger part of the rest. They cost dynamic attributes, `cached_property`, weak references (unless `__weakref__` is
+# nearly half of the rest. They cost dynamic attributes, `cached_property`, weak references (unless `__weakref__` is
 # listed) and easy multiple inheritance. For millions of records I'd rather leave objects behind: arrays, numpy.
 
 # %% [markdown] interview

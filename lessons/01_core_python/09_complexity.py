@@ -753,7 +753,8 @@ Bars(
 #   is your decision, within this and the next rule.
 # * From an empty array on, any m operations write **at most 4·m times** into blocks.
 # * The array keeps no reference to an item that has been popped: write None over it.
-# * If `allocate` raises in an `append`, the error comes out and the array is as it was.
+# * If `allocate` raises in an `append`, the error comes out and the array is as it was. What a `pop` does in that case
+#   is open.
 #
 # ```python
 # >>> array = GrowingArray(Memory().allocate)

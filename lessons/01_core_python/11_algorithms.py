@@ -38,7 +38,7 @@ from autograder.notebook.figures import Span, Timeline, explore
 # | subproblems | disjoint, a fraction of the size each | one: what the choice leaves | overlapping, few different |
 # | must hold | the answers combine cheaply | a local choice is in *some* optimum | optimal substructure |
 # | correctness by | induction on the size | an exchange argument | induction on the order of the table |
-# | typical cost | n log n | n log n (the sort), memory 1 | number of states × choices for each; memory: the states |
+# | typical cost | n log n | n log n (the sort) | number of states × choices for each; memory: the states |
 # | fails by | combining costs too much | a counter-example not looked for | a state that says too little |
 #
 # **Optimal substructure** means that an optimal answer contains optimal answers to its subproblems. Shortest paths have
@@ -567,12 +567,13 @@ for name, end_sign in (("end first", 0), ("start first", 2)):
 # * As few lanes as possible are used, and they are numbered from 0 without gaps. Which of the lanes a window gets is
 #   up to you.
 # * `ValueError` if a window doesn't end after its start. No windows: `[]`.
-# * Times have an order and nothing else (think of `datetime`): no hash, no arithmetic. For n ≥ 2 they are compared at
-#   most **10·n·⌈log₂ n⌉** times, by whatever operators.
+# * Times have a total order (`<`, `<=`, `>`, `>=`, `==`, `!=`) and nothing else: no hash, no arithmetic (think of
+#   `datetime`). For n ≥ 2 they are compared at most **10·n·⌈log₂ n⌉** times, by whatever operators.
 #
 # ```python
-# >>> assign_lanes([(9, 12), (12, 14), (10, 11)])[0] != assign_lanes([(9, 12), (12, 14), (10, 11)])[2]
-# True
+# >>> lanes = assign_lanes([(9, 12), (12, 14), (10, 11)])
+# >>> lanes[0] != lanes[2], sorted(set(lanes))
+# (True, [0, 1])
 # >>> assign_lanes([(9, 10), (10, 11), (11, 12)])
 # [0, 0, 0]
 # >>> assign_lanes([(9, 9)])
@@ -838,7 +839,8 @@ def assign_lanes(windows: Sequence[tuple[T, T]]) -> list[int]:
 # ValueError: invalid literal for int() with base 10: 'and'
 # ```
 #
-# (Bundles of 1, 4 and 5 are the example, so bring **another** one: sizes other than exactly these three.)
+# (Bundles of 1, 4 and 5 are the example, so bring **another** one: sizes other than exactly these three. The other
+# examples may be used where they refute a rule.)
 
 
 # %%
@@ -1391,8 +1393,8 @@ print("after a caller's edit", sizes_up_to(4))
 # ValueError: no cartons, or fewer items than none
 # ```
 #
-# The wording of the error is yours. `Metered` numbers, with which the cost is counted, stop a program that goes far
-# beyond it:
+# The wording of the error is yours. The cost is counted with `Metered` numbers as prices; beyond the limit they raise
+# an error:
 
 
 # %%
@@ -1416,27 +1418,29 @@ class Metered(int):
         if Metered.used > Metered.limit:
             raise TooDearError(f"more than {Metered.limit:,} additions and comparisons")
 
+    # `+other` is a plain number that doesn't count, and may be math.inf.
     def __add__(self, other: int) -> "Metered":
         self._count()
-        return Metered(int(self) + int(other))
+        total = int(self) + +other
+        return Metered(total) if isinstance(total, int) else total
 
     __radd__ = __add__
 
     def __lt__(self, other: int) -> bool:
         self._count()
-        return int(self) < int(other)
+        return int(self) < +other
 
     def __le__(self, other: int) -> bool:
         self._count()
-        return int(self) <= int(other)
+        return int(self) <= +other
 
     def __gt__(self, other: int) -> bool:
         self._count()
-        return int(self) > int(other)
+        return int(self) > +other
 
     def __ge__(self, other: int) -> bool:
         self._count()
-        return int(self) >= int(other)
+        return int(self) >= +other
 
     def __eq__(self, other: object) -> bool:
         self._count()
@@ -1650,6 +1654,26 @@ def cheapest_cartons(items: int, prices: Mapping[int, int]) -> tuple[int, list[i
     return total, cartons
 
 
+# %% right shipping_memo
+def cheapest_cartons(items: int, prices: Mapping[int, int]) -> tuple[int, list[int]]:
+    """Return the lowest price, and the sizes of the cartons."""
+    if items < 0 or not prices:
+        raise ValueError("no cartons, or fewer items than none")
+    totals: list[float] = [0] + [math.inf] * items
+    last_cartons = [0] * (items + 1)
+    for count in range(1, items + 1):
+        for size, price in prices.items():
+            total = price + totals[max(0, count - size)]
+            if total < totals[count]:
+                totals[count], last_cartons[count] = total, size
+    cartons = []
+    left = items
+    while left > 0:
+        cartons.append(last_cartons[left])
+        left -= last_cartons[left]
+    return int(totals[items]), cartons
+
+
 # %% [markdown] hint shipping_memo
 # Three faults, three causes: where does the dict live, and what is in its key? Who holds the list that is appended to?
 # And how deep is the first chain of calls?
@@ -1668,10 +1692,10 @@ def cheapest_cartons(items: int, prices: Mapping[int, int]) -> tuple[int, list[i
 # closure or a local table makes it constant for the memo's life. Storing the *choice* per cell and walking back takes
 # n numbers, where a list per cell takes n²/2; and since the list is built at the end, it belongs to the caller.
 #
-# **Alternatives.** Keep the recursion and warm it from below (the right answer shown): the depth stays at the largest
-# size. A cache over calls: key `(items, tuple(sorted(prices.items())))`, or the *version* of the price list, with a
-# bound. If only the total is asked for: a window of `max(prices)` cells. For very large n the best ratio takes over but
-# for a remainder of at most about max(size)² items, so that the table can be that short.
+# **Alternatives.** Keep the recursion and warm it from below (the first right answer shown): the depth stays at the
+# largest size. A cache over calls: key `(items, tuple(sorted(prices.items())))`, or the *version* of the price list,
+# with a bound. If only the total is asked for: a window of `max(prices)` cells. For very large n the best ratio takes
+# over but for a remainder of at most about max(size)² items, so that the table can be that short.
 #
 # **The interviewer goes on**: *Why is this the unbounded knapsack, and what changes if there are only five of a kind?
 # At most three cartons in all? (A second dimension of state.) Two threads ask for the same quote: what does your

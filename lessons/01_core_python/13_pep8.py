@@ -68,7 +68,7 @@ import pytest
 #
 # ### `==` and `is`
 #
-# `==` asks the object: it calls `__eq__`, which may say anything. `is` compares addresses and can't be overloaded. So
+# `==` asks the object: it calls `__eq__`, which may say anything. `is` compares identities and can't be overloaded. So
 # `is` is for *singletons* (`None`, `NotImplemented`, sentinels, members of an enum) and `==` for values. The four ways
 # to ask "is nothing there?" are four questions:
 
@@ -105,9 +105,9 @@ for question, ask in questions.items():
 # A **formatter** (`ruff format`, or black, whose style it follows) parses the module, throws the layout away and prints
 # the tree again. There are hardly any options, on purpose: the output depends on the code and not on who wrote it,
 # diffs show what changed, and reviews are free of commas. It promises the same program: the tree before and after is
-# equal. Hence it can't do anything that changes the tree: rename, reorder imports (in ruff that is the linter's rule
-# `I001`), shorten a string, split a function. A "magic" trailing comma keeps a list one item a line; `# fmt: off`
-# spares a table that is laid out by hand.
+# equal (but for white space in docstrings). Hence it can't do anything that changes the tree: rename, reorder imports
+# (in ruff that is the linter's rule `I001`), shorten a string, split a function. A "magic" trailing comma keeps a list
+# one item a line; `# fmt: off` spares a table that is laid out by hand.
 #
 # A **linter** looks for patterns in tokens, tree and scopes. ruff has taken over the rules of older tools with their
 # codes:
@@ -281,8 +281,9 @@ for each in reported(RULES, steps["--unsafe-fixes"]):
 # design.**
 #
 # The order of work on old code follows from the figure: format first, in a commit of its own (its hash goes into
-# `.git-blame-ignore-revs`, so that `git blame` looks through it); then the safe fixes, one family a commit; then the
-# unsafe ones, read line by line; then, with tests, the findings that are bugs.
+# `.git-blame-ignore-revs`, which git's `blame.ignoreRevsFile` names, so that `git blame` looks through it); then the
+# safe fixes, one family a commit; then the unsafe ones, read line by line; then, with tests, the findings that are
+# bugs.
 #
 # ### Import order
 #
@@ -367,8 +368,8 @@ ImportBlock(in_order)
 # * `total_by_customer(invoices)` returns the cents by customer, with `"unknown"` for those without one, in the order of
 #   first appearance.
 # * `summary(invoice)` returns for instance `"INV-7: 12.05 EUR (open)"`; the state is `paid`, `open` or `disputed`.
-# * `reference(text)` returns the first `INV-` in the text that has digits behind it, together with all of them, or
-#   None, also where the text is None.
+# * `reference(text)` returns the first `INV-` in the text that has digits (0 to 9) behind it, together with all of
+#   them, or None, also where the text is None.
 #
 # Marked besides what the functions return:
 #
@@ -377,7 +378,8 @@ ImportBlock(in_order)
 # * The cell has exactly one comment that switches anything off: a `noqa` with the code N803 and a reason of at least
 #   two words behind it, on the line of `asOf`.
 #
-# All that you need belongs into the one cell. In it `dt` is `datetime`; import what else you use there.
+# All of your code belongs into the one cell, also the imports of what it uses. `Invoice` and `dt` (`datetime`) are
+# there already; `dt` may be imported once more.
 #
 # ```python
 # >>> bill = Invoice(number="INV-7", customer=None, cents=1205, due=dt.date(2026, 3, 1), paid=False)
@@ -1250,7 +1252,7 @@ for token in tokenize.generate_tokens(io.StringIO(SNIPPET).readline):
 # codes; all codes, where the comment says something else first; the one code that is named; each of those named (with a
 # comma, a space or both in between). The codes end with the first word that isn't a code (capitals, then digits); the
 # rest is the reason. `noqa` is in lower case, one space behind its sign; without a colon after it everything is off,
-# whatever follows. The same text in a string is no comment.
+# whatever follows. (A colon without a code behind it: no test has one.) The same text in a string is no comment.
 #
 # A source that isn't Python raises `SyntaxError`. A source without findings, also an empty one, gives `[]`.
 #
@@ -2133,7 +2135,7 @@ def test_finds_the_conditions_that_decide_differently() -> None:
 
 def test_finds_the_name_that_callers_use() -> None:
     assert lines_of("interface", review_style()) == {11}, (
-        "send(order, dryRun=True) is a TypeError in three repositories"
+        "send(order, dryRun=True) is a TypeError in the other repositories"
     )
 
 
