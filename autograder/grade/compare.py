@@ -25,13 +25,16 @@ class _Fresh:
 
 
 def compared(tree: ast.Module, tests: dict[str, object], tell: Callable[[str], None]) -> None:
-    """Have every operand of a comparison in `tree`, which will be run in `tests`, looked at.
+    """Have every operand of a comparison in `tree`, which will be run in `tests`, looked at, those of `is` left out.
 
     `tell` gets the name of the class of each object that equals anything, or brings a comparison of its own. The tree
     is one whose asserts have been rewritten, so that a failing one is explained as it was written.
     """
     trusted = trusted_files()
-    _Operands().visit(tree)
+    for node in [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]:
+        if not any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops):
+            node.left = _wrapped(node.left)
+            node.comparators = [_wrapped(operand) for operand in node.comparators]
 
     def look(value: object) -> object:
         if type(value) in PLAIN:
@@ -41,17 +44,6 @@ def compared(tree: ast.Module, tests: dict[str, object], tell: Callable[[str], N
         return value
 
     tests[NAME] = look
-
-
-class _Operands(ast.NodeTransformer):
-    """Wraps the operands of comparisons, those of `is` left out."""
-
-    def visit_Compare(self, node: ast.Compare) -> ast.Compare:
-        self.generic_visit(node)
-        if not any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops):
-            node.left = _wrapped(node.left)
-            node.comparators = [_wrapped(operand) for operand in node.comparators]
-        return node
 
 
 def _wrapped(operand: ast.expr) -> ast.expr:

@@ -6,9 +6,10 @@ import ast
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from autograder.grade.given import Rules
+from autograder.grade.given import MOST_SOURCES, Rules
 from autograder.grade.model import CellRun, Output
 from autograder.grade.outputs import clean
 from autograder.notebook.outcome import Outcome, TestResult
@@ -26,7 +27,7 @@ BODIES = (
 # How many of them a check has: each costs a learner's grade a millisecond or two.
 CANARIES = 2
 ERRORS = ("ValueError", "KeyError", "RuntimeError", "OSError")
-DEFINES_TEST = ast.FunctionDef | ast.AsyncFunctionDef
+DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,20 @@ class Exam:
     canaries: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """What the tests of a check look like: names at the top, and the lines before which another test can stand."""
+
+    names: frozenset[str]
+    places: tuple[int, ...]
+    asynchronous: bool
+
+
 def set_exam(cell: str) -> Exam:
     """Return a new exam of a `%%check` cell; no two are alike."""
     first, _, body = cell.partition("\n")
-    statements = ast.parse(body).body
-    asynchronous = any(isinstance(node, ast.AsyncFunctionDef) for node in statements)
-    taken = {getattr(node, "name", "") for node in statements}
+    outline = _outline(body)
+    taken = set(outline.names)
     lines = body.split("\n")
     canaries = {}
     written = []
@@ -51,11 +60,11 @@ def set_exam(cell: str) -> Exam:
         name = _name(taken)
         taken.add(name)
         canaries[name] = word = secrets.token_hex(8)
-        define = "async def" if asynchronous and number == 0 else "def"
+        define = "async def" if outline.asynchronous and number == 0 else "def"
         written.append(f"{define} {name}() -> None:\n    {_fill(template, word)}\n")
-    places = [_first_line(node) - 1 for node in statements if isinstance(node, (*DEFINES_TEST.__args__, ast.ClassDef))]
+    places = [*outline.places, len(lines)]
     # From the end, so that the places before stay what they are.
-    for place, text in sorted(((RANDOM.choice([*places, len(lines)]), text) for text in written), reverse=True):
+    for place, text in sorted(((RANDOM.choice(places), text) for text in written), reverse=True):
         lines[place:place] = text.split("\n")
     return Exam(first.split()[1], "\n".join(lines), canaries)
 
@@ -86,6 +95,18 @@ def mark(exam: Exam, said: Mapping[str, Any], rules: Rules) -> CellRun:
     if any(test.outcome not in (Outcome.PASSED, Outcome.SKIPPED) for test in results):
         outputs.append(_error("CheckFailed", summary(exam.exercise, results)))
     return CellRun(outputs, doubts=tuple(doubts))
+
+
+@lru_cache(MOST_SOURCES)
+def _outline(body: str) -> _Outline:
+    """Return the outline of a check's tests."""
+    statements = ast.parse(body).body
+    definitions = [node for node in statements if isinstance(node, DEFINES)]
+    return _Outline(
+        frozenset(getattr(node, "name", "") for node in statements),
+        tuple(_first_line(node) - 1 for node in definitions),
+        any(isinstance(node, ast.AsyncFunctionDef) for node in definitions),
+    )
 
 
 def _name(taken: set[str]) -> str:

@@ -7,8 +7,12 @@ import builtins
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from autograder.grade.model import Master
+
+# Of which is remembered what parsing told: those of a lesson come again with each student.
+MOST_SOURCES = 2048
 
 # The machinery by name; `watch` and `seal` notice most of what can be done without naming it.
 WORDS = ("ctypes", "_ctypes", "_pytest", "autograder.grade", "vnd.autograder", "addaudithook", "memmove")
@@ -48,9 +52,10 @@ def rules(master: Master) -> Rules:
     )
 
 
-def bound(source: str) -> set[str]:
+@lru_cache(MOST_SOURCES)
+def bound(source: str) -> frozenset[str]:
     """Return the names that a cell binds at its top; none where it isn't Python."""
-    return {name for node in _parsed(source) for name in _bound_by(node)}
+    return frozenset(name for node in _parsed(source) for name in _bound_by(node))
 
 
 def _parsed(source: str) -> list[ast.stmt]:
@@ -76,7 +81,8 @@ def _bound_by(node: ast.stmt) -> Iterator[str]:
                     yield inner.id
 
 
-def _used(source: str) -> set[str]:
+@lru_cache(MOST_SOURCES)
+def _used(source: str) -> frozenset[str]:
     """Return the names that a check uses."""
     nodes = (inner for node in _parsed(source) for inner in ast.walk(node))
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return frozenset(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
+from autograder.grade.given import MOST_SOURCES
 from autograder.grade.model import CellRun, MasterCell, Output, Score, TestLine
 from autograder.notebook.report import MIME_TYPE
 
@@ -28,7 +30,7 @@ def score(cell: MasterCell, run: CellRun | None) -> Score:
 def _score_check(cell: MasterCell, run: CellRun) -> Score:
     """Return the points of a `%%check` cell: all when its report says of every test that it passed, else none."""
     tests = _tests(cell, run)
-    missing = expected_tests(cell) - {_function(test) for test in tests}
+    missing = expected_tests(cell.source) - {_function(test) for test in tests}
     failed = [test for test in tests.values() if test.outcome not in PASSING]
     why = run.fault or (_first(failed) if failed else _error(run.outputs))
     if not why and missing:
@@ -44,16 +46,17 @@ def _score_plain(cell: MasterCell, run: CellRun) -> Score:
     return Score(cell.grade_id, "", points, cell.points, why or ("" if points == cell.points else "solved in part"))
 
 
-def expected_tests(cell: MasterCell) -> set[str]:
+@lru_cache(MOST_SOURCES)
+def expected_tests(cell: str) -> frozenset[str]:
     """Return the names of the test functions and classes of a check cell."""
-    body = ast.parse(cell.source.partition("\n")[2]).body
+    body = ast.parse(cell.partition("\n")[2]).body
     functions = ast.FunctionDef | ast.AsyncFunctionDef
-    return {
+    return frozenset(
         node.name
         for node in body
         if (isinstance(node, functions) and node.name.startswith("test"))
         or (isinstance(node, ast.ClassDef) and node.name.startswith("Test"))
-    }
+    )
 
 
 def _tests(cell: MasterCell, run: CellRun) -> dict[str, TestLine]:

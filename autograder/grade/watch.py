@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import FrameType, FunctionType
 
@@ -106,6 +107,7 @@ def watch(tell: Callable[[str], None]) -> None:
     sys.addaudithook(hook)
 
 
+@cache
 def trusted_files() -> tuple[str, ...]:
     """Return how the files' names begin whose code isn't a notebook's."""
     paths = sysconfig.get_paths()

@@ -100,9 +100,7 @@ def test_stderr_costs_nothing() -> None:
 
 
 def test_tests_are_expected_by_function_and_class() -> None:
-    assert expected_tests(graded("%%check x\nclass TestIt:\n    def test_a(self): ...\ndef helper(): ...")) == {
-        "TestIt"
-    }
+    assert expected_tests("%%check x\nclass TestIt:\n    def test_a(self): ...\ndef helper(): ...") == {"TestIt"}
 
 
 def result(text: str) -> dict[str, Any]:
