@@ -77,8 +77,11 @@ def _bound_by(node: ast.stmt) -> Iterator[str]:
         case _:
             # The targets of `for` and `with` at the top are names too; those inside of functions don't come here.
             for inner in ast.walk(node):
-                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-                    yield inner.id
+                match inner:
+                    case ast.Name(id=name, ctx=ast.Store()):
+                        yield name
+                    case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+                        yield name
 
 
 @lru_cache(MOST_SOURCES)

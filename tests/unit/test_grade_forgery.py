@@ -125,3 +125,18 @@ def test_words_of_the_machinery_are_suspicious_unless_the_lesson_has_them() -> N
 )
 def test_a_renamed_notebook_is_known_by_what_is_in_it(content: bytes, lesson: str) -> None:
     assert recognise(content, [MASTER]) == lesson
+
+
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("import os.path\nfrom re import match as found", {"os", "found"}),
+        ("for one in (1, 2):\n    two = one", {"one", "two"}),
+        ("try:\n    pass\nexcept OSError as error:\n    pass", {"error"}),
+        ("match 1:\n    case int() as number:\n        pass", {"number"}),
+        ("def outer():\n    inner = 1", {"outer"}),
+        ("%load_ext x\nthis is no Python", set()),
+    ],
+)
+def test_names_that_a_cell_binds_are_found(cell: str, names: set[str]) -> None:
+    assert bound(cell) == names
