@@ -1,6 +1,6 @@
-"""Real servers inside the environment, started on first use and gone with the process: `from autograder import services`.
+"""Real servers inside the environment, started on first use and gone with the process.
 
-Nothing is imported for a service that isn't used.
+`from autograder import services` imports none of their clients: each is loaded by its first use.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from autograder.notebook.services import postgresql, valkey
+from autograder.notebook.services.postgresql import Database as Database
+from autograder.notebook.services.valkey import Store as Store
+
 if TYPE_CHECKING:
     import psycopg
-
-    from autograder.notebook.services.postgresql import Database
-    from autograder.notebook.services.valkey import Store
 
 NAMES = ("postgres", "redis")
 
@@ -25,8 +26,6 @@ def postgres(*, template: Callable[[psycopg.Connection[Any]], object] | None = N
     further call with the same function return a copy of what it has left there, analyzed. The first database takes
     about 0.3 s, others some 20 ms. Raises CourseError where no server can be started.
     """
-    from autograder.notebook.services import postgresql
-
     return postgresql.create(template)
 
 
@@ -36,8 +35,6 @@ def redis() -> Store:
     Keys are its own. What a server has once for all of its databases is shared: channels, scripts, settings,
     FLUSHALL. Raises CourseError where no server can be started.
     """
-    from autograder.notebook.services import valkey
-
     return valkey.create()
 
 
@@ -52,8 +49,6 @@ def prepare_forks(names: Collection[str]) -> None:
     A fork's databases are its own all the same. Raises CourseError where a server can't be started.
     """
     if "postgres" in names:
-        from autograder.notebook.services import postgresql
-
         postgresql.lend_server()
         with postgres():
             pass

@@ -162,7 +162,12 @@ class Embedded(Host):
             copies += [(installation / part, f"pg/{part}") for part in NEEDED]
             program = folder / "pg/bin/postgres"
         settings = SETTINGS | {"unix_socket_directories": str(folder)}
-        command = [program, "-D", folder / "data", *(f"--{name}={value}" for name, value in settings.items())]
+        command: list[str | Path] = [
+            program,
+            "-D",
+            folder / "data",
+            *(f"--{name}={value}" for name, value in settings.items()),
+        ]
         self._server = Server(
             folder,
             command,

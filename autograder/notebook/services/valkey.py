@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import itertools
 import os
 import shutil
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -31,9 +34,11 @@ COMMON_DATABASES = 16
 class Store(AbstractContextManager["Store"]):
     """An empty database of a Redis server, by its number. `close`, or the end of a `with`, empties it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, release: Callable[[], object] = lambda: None) -> None:
+        """Use the database at `url`; `release` is called when it is closed."""
         #: For redis-py and whatever else knows Redis's addresses.
         self.url = url
+        self._release = release
         self._opened = ExitStack()
 
     def client(self, **options: Any) -> redis.Redis:
@@ -52,6 +57,7 @@ class Store(AbstractContextManager["Store"]):
         """Empty it, and close the clients that were made here."""
         with self._opened:
             self.clear()
+        self._release()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -80,7 +86,7 @@ class Embedded:
             **{"port": "0", "unixsocket": str(self._socket), "unixsocketperm": "700", "databases": str(DATABASES)},
             **{"save": "", "dir": str(folder), "loglevel": "warning"},
         }
-        command = [found, *(part for name, value in options.items() for part in (f"--{name}", value))]
+        command: list[str | Path] = [found, *(part for name, value in options.items() for part in (f"--{name}", value))]
         self._server = Server(folder, command, ready=self._is_ready, stop=signal.SIGKILL)
 
     @property
@@ -100,10 +106,44 @@ class Embedded:
             return tried.connect_ex(str(self._socket)) == 0
 
 
+class Own:
+    """The learner's own server; what is in its databases already stays there."""
+
+    def __init__(self, url: str) -> None:
+        """Use the server at `url`."""
+        self._url = url
+        self._taken: dict[int, Store] = {}
+        self._owner = os.getpid()
+        atexit.register(self._clear_all)
+
+    def create(self) -> Store:
+        """Return an empty database, which is emptied again at the end. Raises CourseError where there is none."""
+        for number in range(COMMON_DATABASES - 1, 0, -1):
+            store = Store(
+                urlsplit(self._url)._replace(path=f"/{number}").geturl(), partial(self._taken.pop, number, None)
+            )
+            if number not in self._taken and store.client().dbsize() == 0:
+                self._taken[number] = store
+                return store
+        raise CourseError(f"the databases 1 to {COMMON_DATABASES - 1} at {VARIABLE} are all in use: empty one of them")
+
+    def _clear_all(self) -> None:
+        """Empty what this process has taken and not closed."""
+        if os.getpid() == self._owner:
+            for store in tuple(self._taken.values()):
+                store.close()
+
+
 def create() -> Store:
     """Return an empty database of the learner's own server where there is one, else of the embedded one."""
     url = os.environ.get(VARIABLE)
-    return _on_own(url) if url else running(Embedded).create()
+    return (_own(url, os.getpid()) if url else running(Embedded)).create()
+
+
+@functools.cache
+def _own(url: str, process: int) -> Own:
+    """Return what this process has of a server of the learner's own."""
+    return Own(url)
 
 
 def program() -> Path | None:
@@ -114,17 +154,3 @@ def program() -> Path | None:
             return found
     on_path = shutil.which("valkey-server") or shutil.which("redis-server")
     return Path(on_path) if on_path else None
-
-
-def _on_own(url: str) -> Store:
-    """Return an empty database of the learner's own server, which is emptied again at the end.
-
-    Raises CourseError where every one holds something: nothing of theirs is removed.
-    """
-    for number in range(COMMON_DATABASES - 1, 0, -1):
-        store = Store(urlsplit(url)._replace(path=f"/{number}").geturl())
-        if store.client().dbsize() == 0:
-            owner = os.getpid()
-            atexit.register(lambda: store.close() if os.getpid() == owner else None)
-            return store
-    raise CourseError(f"the databases 1 to {COMMON_DATABASES - 1} of {VARIABLE} all hold keys: empty one of them")
