@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from hashlib import blake2b
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -281,6 +280,8 @@ def _cluster(installation: Path) -> Path:
 
     It is kept with this environment, where also graded notebooks can read it, else in the user's cache.
     """
+    from importlib.metadata import version
+
     key = blake2b(repr((version(PACKAGE), CLUSTER)).encode(), digest_size=6).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     places = [Path(place, "senior-python-course", f"postgres-{key}") for place in (Path(sys.prefix, "share"), cache)]
