@@ -218,10 +218,7 @@ def create(fill: Fill | None = None) -> Database:
 
 
 def lend_server() -> None:
-    """Start the embedded server and lend it to the forks of this process, unless the learner has one.
-
-    They make and drop hundreds of databases of 300 files each, which a disk's file system isn't fast at.
-    """
+    """Start the embedded server and lend it to the forks of this process, unless the learner has one."""
     if VARIABLE not in os.environ:
         lend(Embedded(in_memory()))
 

@@ -19,7 +19,7 @@ from autograder.course import CourseError
 
 WATCHER = Path(__file__).with_name("watcher.py")
 # Seconds that a server has to get ready.
-START = 30.0
+START = 60.0
 # A Unix socket's address is at most 104 bytes on macOS, and a server's folder takes about forty of them.
 LONGEST_FOLDER = 60
 MEMORY = "/dev/shm"
@@ -133,17 +133,18 @@ def lend(server: Running) -> None:
 
 
 def new_folder(name: str, place: str | None = None) -> Path:
-    """Return the path of a folder that doesn't exist yet, in `place` or among the temporary files.
+    """Return the path of a folder that doesn't exist yet, short enough for a socket in it.
 
-    It is short enough for a socket in it.
+    It is in `place`, or where TMPDIR says, or in memory, or among the temporary files: a server makes hundreds of files
+    at a time, which a disk's file system isn't fast at.
     """
-    place = place or tempfile.gettempdir()
+    place = place or os.environ.get("TMPDIR") or in_memory() or tempfile.gettempdir()
     return Path(place if len(place) <= LONGEST_FOLDER else "/tmp", f"{name}-{secrets.token_hex(4)}")
 
 
 def in_memory() -> str | None:
     """Return a place for files that are kept in memory, None where there isn't room for many."""
-    if not os.path.isdir(MEMORY):  # noqa: PTH112
+    if not os.access(MEMORY, os.W_OK):
         return None
     room = os.statvfs(MEMORY)
     return MEMORY if room.f_bavail * room.f_frsize > ROOM else None

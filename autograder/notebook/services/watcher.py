@@ -9,6 +9,7 @@ A pipe to the owner would not do: processes that the owner forks hold its end to
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -37,6 +38,8 @@ def watch(order: dict[str, Any]) -> None:
         server = os.fork()
         if server == 0:
             _become(order)
+        with contextlib.suppress(PermissionError):  # it has done so itself, and is the server already
+            os.setpgid(server, server)
         while os.waitpid(server, os.WNOHANG)[0] == 0:
             if os.getppid() != order["owner"]:
                 return
@@ -71,6 +74,7 @@ def _give(folder: str, user: int, group: int) -> None:
 def _become(order: dict[str, Any]) -> NoReturn:
     """In the child: become the server."""
     try:
+        os.setpgid(0, 0)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         log = os.open(f"{order['folder']}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
@@ -95,12 +99,12 @@ def _tell_why(folder: str) -> None:
 
 
 def _end(server: int, stop: int) -> None:
-    """Ask a server to end, and kill it where it doesn't."""
-    os.kill(server, stop)
+    """Ask a server to end with what it has started, and kill it where it doesn't."""
+    os.killpg(server, stop)
     deadline = time.monotonic() + PATIENCE
     while os.waitpid(server, os.WNOHANG)[0] == 0:
         if time.monotonic() > deadline:
-            os.kill(server, signal.SIGKILL)
+            os.killpg(server, signal.SIGKILL)
             os.waitpid(server, 0)
             return
         time.sleep(0.002)
