@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import secrets
 import subprocess
@@ -49,17 +48,18 @@ class Server:
         """
         self.folder = folder
         self.owner = os.getpid()
-        order = {
-            "owner": self.owner,
-            "folder": str(folder),
-            "copies": [(str(source), target) for source, target in copies],
-            "user": nobody() if unprivileged else None,
-            "command": [str(part) for part in command],
-            "stop": int(stop),
-        }
+        user = nobody() if unprivileged else None
+        order = [
+            str(self.owner),
+            str(folder),
+            f"{user[0]}:{user[1]}" if user else "",
+            str(int(stop)),
+            "\n".join(f"{source}\t{target}" for source, target in copies),
+            *(str(part) for part in command),
+        ]
         # A session of its own: an interrupt of the notebook isn't the server's.
         self._watcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(WATCHER), json.dumps(order)],
+            [sys.executable, "-I", "-S", str(WATCHER), *order],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
