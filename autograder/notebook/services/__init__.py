@@ -106,6 +106,15 @@ def named_in(code: str) -> list[str]:
     return [name for name in MODULES if re.search(rf"\b{name}\b", code)]
 
 
+def make_ready() -> None:
+    """Make, and keep with this environment, what a server copies at each start, where that isn't there yet.
+
+    Raises CourseError where it can't be made.
+    """
+    if postgresql.program():
+        postgresql.cluster()
+
+
 def prepare_forks(names: Collection[str]) -> None:
     """Import what these services need, so that forks of this process have it; PostgreSQL's server is lent to them.
 

@@ -148,7 +148,7 @@ class Embedded(Host):
         """Start it in a folder in `place`. Raises CourseError where it can't be started."""
         installation = _installation()
         folder = new_folder("pg", place)
-        copies = [(_cluster(installation), "data")]
+        copies = [(cluster(), "data")]
         program = installation / "bin/postgres"
         if nobody() and _hidden(installation):
             copies += [(installation / part, f"pg/{part}") for part in NEEDED]
@@ -241,24 +241,11 @@ def program() -> Path | None:
     return found if found.exists() else None
 
 
-@functools.cache
-def _own(url: str, process: int) -> Own:
-    """Return this process's host for a server of the learner's own."""
-    return Own(url)
-
-
-def _installation() -> Path:
-    """Return the folder of the bundled server. Raises CourseError where there is none."""
-    found = program()
-    if found is None:
-        raise CourseError(f"no PostgreSQL server is installed here: {MISSING}")
-    return found.parents[1]
-
-
-def _cluster(installation: Path) -> Path:
+def cluster() -> Path:
     """Return the folder of a new cluster to copy, made once for each version of the server and kept.
 
-    It is kept with this environment, where also graded notebooks can read it, else in the user's cache.
+    It is kept with this environment, where also graded notebooks can read it, else in the user's cache. Raises CourseError
+    where it can't be made.
     """
     from importlib.metadata import version
 
@@ -271,8 +258,22 @@ def _cluster(installation: Path) -> Path:
     for place in places:
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
-            return _make_cluster(installation, place)
+            return _make_cluster(_installation(), place)
     raise CourseError(f"nothing can be written to {places[0].parent} or {places[1].parent}: make one of them writable")
+
+
+@functools.cache
+def _own(url: str, process: int) -> Own:
+    """Return this process's host for a server of the learner's own."""
+    return Own(url)
+
+
+def _installation() -> Path:
+    """Return the folder of the bundled server. Raises CourseError where there is none."""
+    found = program()
+    if found is None:
+        raise CourseError(f"no PostgreSQL server is installed here: {MISSING}")
+    return found.parents[1]
 
 
 def _make_cluster(installation: Path, place: Path) -> Path:
