@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import os
 import pwd
 import shutil
@@ -31,7 +32,7 @@ from autograder.kernel import Ending, fork_each
 from autograder.lesson.release import build
 from autograder.lesson.trial.worker import run_lessons
 from autograder.notebook import services
-from autograder.notebook.services import postgresql, server, valkey
+from autograder.notebook.services import cluster, postgresql, server, valkey
 
 # One worker has them all: each would start its own servers.
 pytestmark = [
@@ -401,7 +402,7 @@ def test_an_ordinary_user_has_the_same(place: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     # Root's own may lie where only root can read.
-    python = shutil.which(version, path="/usr/bin") if postgresql._hidden(Path(sys.executable)) else sys.executable
+    python = shutil.which(version, path="/usr/bin") if cluster.hidden(Path(sys.executable)) else sys.executable
     if python is None:
         pytest.skip(f"there is no {version} that others than root can run")
     owner = Owner(place, "postgres", python=python, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
@@ -412,7 +413,7 @@ def test_an_ordinary_user_has_the_same(place: Path) -> None:
 
 @as_root
 def test_root_runs_a_server_that_only_root_can_reach(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = postgresql.program()
+    found = cluster.program()
     assert found is not None
     package = found.parents[2]
     hidden = place / "hidden"
@@ -491,13 +492,13 @@ def test_a_lesson_is_proved_on_one_server(lesson: Course) -> None:
 
 @pytest.mark.slow
 def test_fifty_owners_in_turn_and_eight_at_once_leave_nothing(place: Path) -> None:
-    def live(number: int | None) -> None:
-        Owner(place, *BOTH).end(number)
+    def live(number: int | None, *used: str) -> None:
+        Owner(place, *used).end(number)
 
-    ends = [None, signal.SIGKILL]
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(live, ends * 4))
+        list(threads.map(lambda number: live(number, *BOTH), [None, signal.SIGKILL] * 4))
     assert list(place.iterdir()) == []
-    for number in ends * 25:
-        live(number)
+    turns = itertools.cycle(itertools.product([None, signal.SIGKILL], BOTH))
+    for number, used in itertools.islice(turns, 50):
+        live(number, used)
         assert list(place.iterdir()) == []

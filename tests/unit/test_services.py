@@ -13,7 +13,7 @@ import pytest
 
 from autograder.course import CourseError
 from autograder.notebook import services
-from autograder.notebook.services import cloud, postgresql, server, valkey
+from autograder.notebook.services import cloud, cluster, postgresql, server, valkey
 from autograder.notebook.services.handle import Handle, Kind
 
 VARIABLES = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "mongo": "MONGODB_URL", "mysql": "MYSQL_URL"}
@@ -42,7 +42,7 @@ def test_a_server_of_the_learners_own_is_real(name: str, variable: str, monkeypa
 def test_what_is_missing_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.delenv("MYSQL_URL", raising=False)
-    monkeypatch.setattr(postgresql, "find_spec", lambda name: None)
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "")
     assert not services.available("postgres")
     assert not services.available("mysql")
@@ -74,8 +74,8 @@ def test_a_folder_is_short_enough_for_a_socket(monkeypatch: pytest.MonkeyPatch) 
 def test_a_folder_that_others_cannot_enter_hides_what_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "private/program").mkdir(parents=True)
     (tmp_path / "private").chmod(0o700)
-    assert postgresql._hidden(tmp_path / "private/program")
-    assert not postgresql._hidden(Path("/usr/bin"))
+    assert cluster.hidden(tmp_path / "private/program")
+    assert not cluster.hidden(Path("/usr/bin"))
 
 
 def test_a_number_that_is_taken_is_free_again_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

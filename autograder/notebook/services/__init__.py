@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from autograder.notebook.services import cloud, documents, librdkafka, mariadb, postgresql, valkey
+from autograder.notebook.services import cloud, cluster, documents, librdkafka, mariadb, postgresql, valkey
 from autograder.notebook.services.cloud import Cloud as Cloud
 from autograder.notebook.services.documents import Documents as Documents
 from autograder.notebook.services.handle import Finding, Kind
@@ -111,8 +111,9 @@ def make_ready() -> None:
 
     Raises CourseError where it can't be made.
     """
-    if postgresql.program():
-        postgresql.cluster()
+    found = cluster.program()
+    if found:
+        cluster.cluster(found.parents[1])
 
 
 def prepare_forks(names: Collection[str]) -> None:

