@@ -402,7 +402,7 @@ def test_an_ordinary_user_has_the_same(place: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     # Root's own may lie where only root can read.
-    python = shutil.which(version, path="/usr/bin") if cluster.hidden(Path(sys.executable)) else sys.executable
+    python = shutil.which(version, path="/usr/bin") if server.hidden(Path(sys.executable)) else sys.executable
     if python is None:
         pytest.skip(f"there is no {version} that others than root can run")
     owner = Owner(place, "postgres", python=python, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])

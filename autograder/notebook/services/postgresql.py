@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from autograder.course import CourseError
-from autograder.notebook.services.cluster import PACKAGE, RELEASE, cluster, hidden, program
+from autograder.notebook.services.cluster import PACKAGE, RELEASE, cluster, program
 from autograder.notebook.services.handle import Finding, Handle, Kind
-from autograder.notebook.services.server import Server, in_memory, lend, new_folder, nobody, running
+from autograder.notebook.services.server import Server, hidden, in_memory, lend, new_folder, nobody, running
 
 if TYPE_CHECKING:
     import psycopg
@@ -137,7 +137,7 @@ class Embedded(Host):
         if found is None:
             raise CourseError(f"no PostgreSQL server is installed here: {MISSING}")
         installation = found.parents[1]
-        folder = new_folder("pg", place)
+        folder = new_folder("pg", place, unprivileged=True)
         copies = [(cluster(installation), "data")]
         if nobody() and hidden(installation):
             copies += [(installation / part, f"pg/{part}") for part in NEEDED]

@@ -132,14 +132,23 @@ def lend(server: Running) -> None:
     _lender = os.getpid()
 
 
-def new_folder(name: str, place: str | None = None) -> Path:
+def new_folder(name: str, place: str | None = None, *, unprivileged: bool = False) -> Path:
     """Return the path of a folder that doesn't exist yet, short enough for a socket in it.
 
     It is in `place`, or where TMPDIR says, or in memory, or among the temporary files: a server makes hundreds of files
-    at a time, which a disk's file system isn't fast at.
+    at a time, which a disk's file system isn't fast at. An `unprivileged` server of root's must be able to reach it.
     """
-    place = place or os.environ.get("TMPDIR") or in_memory() or tempfile.gettempdir()
-    return Path(place if len(place) <= LONGEST_FOLDER else "/tmp", f"{name}-{secrets.token_hex(4)}")
+    places = (place, os.environ.get("TMPDIR"), in_memory(), tempfile.gettempdir())
+    for parent in filter(None, places):
+        folder = Path(parent, f"{name}-{secrets.token_hex(4)}")
+        if len(parent) <= LONGEST_FOLDER and not (unprivileged and nobody() and hidden(folder)):
+            return folder
+    return Path("/tmp", f"{name}-{secrets.token_hex(4)}")
+
+
+def hidden(path: Path) -> bool:
+    """Whether others than its owner can't reach a path."""
+    return not all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
 def in_memory() -> str | None:
