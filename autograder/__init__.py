@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autograder.notebook import services as services
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 

@@ -170,6 +170,19 @@ def examine() -> None:
     _say(report())
 
 
+@app.command("services")
+def list_services() -> None:
+    """Show which of the lessons' servers this machine has, and what stands in for the others."""
+    from rich.markup import escape
+
+    from autograder.notebook.services import findings
+
+    table = Table("service", "here", "what", box=None)
+    for name, finding in findings().items():
+        table.add_row(name, finding.kind, escape(finding.what))
+    Console().print(table)
+
+
 @app.command()
 def book() -> None:
     """Build the book in book/_build/html."""

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
+from autograder.course import CourseError
 from autograder.grade.child import serve, warm_session
 from autograder.grade.ending import exit_status
 from autograder.grade.keeper import keep
@@ -30,6 +31,7 @@ from autograder.grade.sandbox import LINUX, Protection, Sandbox
 from autograder.grade.seal import seal
 from autograder.kernel import Session
 from autograder.kernel.fork import settle
+from autograder.notebook import services
 
 MAX_PATH = 4096
 
@@ -201,6 +203,9 @@ def _main(number: str, protection: str, limits: str, *modules: str) -> None:
     for name in modules:
         with contextlib.suppress(Exception):  # the notebook that imports it shall say what is wrong
             importlib.import_module(name)
+    if "autograder" in modules:  # for its services: notebooks couldn't keep what they make for the first start
+        with contextlib.suppress(CourseError):
+            services.make_ready()
     if modules and LINUX and len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
         # A process with threads can't be forked safely: notebooks import for themselves what starts them.
         session.close()

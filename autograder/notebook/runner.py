@@ -21,6 +21,7 @@ import anyio.pytest_plugin
 import pytest
 
 from autograder.notebook.outcome import Outcome, TestResult
+from autograder.notebook.services import fixtures
 
 T = TypeVar("T")
 
@@ -54,7 +55,8 @@ def run_tests(
     """Run the test functions and classes of `namespace` that `names` lists; return their results in order.
 
     Where a test ends in an exception, its message shows the last line that was reached among the
-    functions whose globals are `learner`. Async tests are supported, and fixtures of the namespace. What `learner`
+    functions whose globals are `learner`. Async tests are supported, and fixtures: the services, and those of the
+    namespace. What `learner`
     holds too is no fixture, mark or hook of the tests: a `pytestmark` of theirs must not skip ours.
     Raises KeyboardInterrupt when interrupted, RuntimeError where pytest itself fails.
     """
@@ -68,12 +70,13 @@ def run_tests(
     vars(module).setdefault("anyio_backend", anyio_backend)
     collector = _Collector(module, frozenset(names))
     recorder = _Recorder(namespace, learner)
+    plugins = [anyio.pytest_plugin, fixtures, collector, recorder]
     # Checks run beside the kernel's event loop, so async tests need a thread of their own.
     with tempfile.TemporaryDirectory(prefix="check-") as folder, contextlib.redirect_stdout(io.StringIO()):
         arguments = [*OPTIONS, f"--basetemp={folder}/tmp", str(PLACEHOLDER)]
         if stop_at_first_failure:
             arguments.append("--exitfirst")
-        status = _in_thread(lambda: pytest.main(arguments, plugins=[anyio.pytest_plugin, collector, recorder]))
+        status = _in_thread(lambda: pytest.main(arguments, plugins=plugins))
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise RuntimeError(f"pytest could not run these tests: {recorder.problem or status}")
     return recorder.results

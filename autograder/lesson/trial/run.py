@@ -30,6 +30,7 @@ from autograder.lesson.trial.waivers import waivers_in
 from autograder.notebook.outcome import Outcome as How
 from autograder.notebook.report import MIME_TYPE
 from autograder.notebook.runner import run_tests
+from autograder.notebook.services import named_in, prepare_forks
 
 T = TypeVar("T")
 
@@ -126,6 +127,7 @@ def run_trial(lesson_id: str, lesson: Lesson, *, mutate: bool, cores: int) -> tu
         _move(here, temporary)
         trial = Trial(lesson_id, lesson, mutate, cores, Session(), forks)
         _load(trial.session)
+        prepare_forks(named_in("\n".join(cell.source for cell in lesson.cells if cell.role in RUN_ROLES)))
         if _pass(trial, first=True):
             _pass(trial, first=False)
         trial.session.close()
