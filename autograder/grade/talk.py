@@ -19,11 +19,7 @@ MAC = 32
 # More of them say nothing more.
 MOST_DOUBTS = 10
 # How a lesson's code names what isn't told by the name that it has there.
-NEEDED_FOR = {
-    "settrace": ("settrace", "doctest"),
-    "__new__": ("CodeType", "__code__", "f_code", "compile"),
-    "loads": ("marshal",),
-}
+NEEDED_FOR = {"__new__": ("CodeType", "__code__", "f_code", "compile"), "loads": ("marshal",)}
 
 
 class Talk:

@@ -182,6 +182,7 @@ def run_examples(text: str | None, names: dict[str, Any], first_line: int = 1) -
     test = doctest.DocTestParser().get_doctest(text or "", {}, "examples", None, first_line - 1)
     test.globs = names
     runner = Examples()
+    # At its end it calls sys.settrace with what was set before, so that a debugger goes on.
     runner.run(test, out=lambda _: None, clear_globs=False)
     return runner.problems
 
@@ -392,14 +393,14 @@ def without_docstrings(source: str) -> str:
 #
 # * ruff finds nothing in your cell with `CONTRACT_RULES` (convention `google`; `DOC501` and its like compare the
 #   docstring with the body). No comment switches a rule off.
-# * `Args` has each parameter, and no types in brackets: those are in the signature. The entry of `weight` and the
-#   section `Returns` of `parcel_fee` name their units by the words *grams* and *cents*.
+# * `Args` has each parameter, in the order of the signature, and no types in brackets: those are in the signature. The
+#   entry of `weight` and the section `Returns` of `parcel_fee` name their units by the words *grams* and *cents*.
 # * `Raises` names exactly the exceptions that a call with arguments of the annotated types can end in (for `scans`: the
 #   call, or the iteration over its result), also those that come out of an expression.
 # * Each docstring has at least two examples, all of which pass, one after the other, with `parcel_fee`, `scans` and
 #   `RATES` as names. Each exception of `Raises` is shown by an example, as a `Traceback (most recent call last):`. One
-#   of `parcel_fee`'s examples is express, and one of `scans`' has a line that begins with `#`. There are no directives
-#   (`# doctest: …`).
+#   of `parcel_fee`'s examples is called with `express=True`, and one of `scans`' gets a string that begins with `#` as
+#   a line. There are no directives (`# doctest: …`).
 #
 # `ruff_findings(cell_of(parcel_fee))` and `run_examples(parcel_fee.__doc__, globals())` say what is left.
 #
@@ -845,9 +846,9 @@ def scans(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 # %% [markdown] after lying_docstrings
 # **Why.** Two kinds of error stood there. Some are noticed by a tool: the name `destination` (D417, DOC102), `Returns`
-# of a generator (DOC402), the wrong number (doctest). The others aren't: kilograms, euros, the default, "are skipped",
-# the `KeyError`. Those are the ones that cost money, and each is found by asking the code the questions of the
-# contract.
+# of a generator (DOC202, DOC402), the wrong number (doctest). The others aren't: kilograms, euros, the default, "are
+# skipped", the `KeyError`. Those are the ones that cost money, and each is found by asking the code the questions of
+# the contract.
 #
 # **DOC502** would report that a documented exception is "not explicitly raised", here the right `KeyError`. So it stays
 # off: a rule that punishes the better docstring is the wrong rule. Should a `KeyError` be part of a contract at all? It
@@ -891,9 +892,10 @@ print(ast.dump(function_node.args))
 #   `__init__` doesn't), and what is inside a function never does. A function decorated as `overload` or
 #   `typing.overload` is passed over.
 # * Its parameters are all those of the signature, in that order, with their stars: `("order", "*lines", "currency",
-#   "**extra")`. In a class the first parameter is left out, unless the function is decorated as `staticmethod`.
-# * Described are the entries of `Args`: `entries(docstring, "Args")` of the cell above gives them in their order, with
-#   the stars as written. Without a docstring nothing is described.
+#   "**extra")`. In a class the first positional parameter is left out (`*lines` and what follows it are none), unless
+#   the function is decorated as `staticmethod`.
+# * Described are the entries of `Args`: the helper `entries(docstring, "Args")`, defined near the beginning, gives them
+#   in their order, with the stars as written. Without a docstring nothing is described.
 # * `line` is that of the `def`. `function` is the name with the classes before it: `"Basket.add"`. `missing` is in the
 #   order of the signature, `stale` in that of the docstring.
 #
@@ -1861,16 +1863,18 @@ for problem in run_readme(OLD_README):
 # function with nothing else in it (in any other string IPython may take the `>>>` away).
 # `text_of(timespan_readme)` is the text without its indentation.
 #
-# 1. The first line is `# timespan`. The next paragraph, up to 200 characters, says what it is for.
+# 1. The first line is `# timespan`, the second is blank. The next paragraph, up to 200 characters, says what it is for.
 # 2. The headings `## Install`, `## Usage`, `## Development` and `## License` are there, once each, in this order.
 #    Others may stand between them.
 # 3. Each fenced block (three backticks at the beginning of a line) names its language. A `python` block consists of
-#    doctest examples. In a `console` block each command stands behind `$ `, and its whole output below it.
+#    doctest examples. In a `console` block each command stands behind `$ `, and that of `python -m timespan …` has its
+#    whole output below it.
 # 4. `run_readme` finds nothing. The `python` blocks, a session of their own that begins with no names, call `parse` and
-#    `render`, and show the error of `parse`. One command of a console block is `python -m timespan …`, with its output.
+#    `render`, and show the error of `parse` with its message. One command of a console block is `python -m timespan …`.
 # 5. Under `## Install` a console block has `$ pip install timespan` (with or without `python -m` before it), and the
-#    README says which Python it needs, as `pyproject.toml` does, in the form `Python 3.x`. Under `## Development` a
-#    console block has the command that runs the tests, `$ make …`. Every `make` command names a target of the Makefile.
+#    README says which Python it needs, as `pyproject.toml` does, in the form `Python 3.x`, and names no other
+#    version. Under `## Development` a console block has the command that runs the tests, `$ make …`. Every `make`
+#    command names a target of the Makefile.
 # 6. It links to the changelog, the license and the grammar: `[text](target)`, the targets relative to the root of the
 #    repository (the package isn't published on PyPI). Each target is a file that is there, or begins with `https://`.
 # 7. The version of the package isn't repeated.
@@ -1947,7 +1951,7 @@ def test_name_then_what_it_is_for() -> None:
     paragraph = "\n".join(rest).lstrip("\n").partition("\n\n")[0]
     assert (title, blank) == ("# timespan", ""), "the name"
     assert 0 < len(paragraph) <= 200, "what it is for, in a breath"
-    assert paragraph[0] not in "#`", "a sentence, before any heading or code"
+    assert not paragraph.startswith(("#", "```")), "a sentence, before any heading or code"
 
 
 def test_everything_in_it_runs() -> None:
