@@ -205,6 +205,11 @@ class Places:
         return self.root / "gradebook.db"
 
     @property
+    def filled(self) -> Path:
+        """What the database was filled with."""
+        return self.root / "filled.json"
+
+    @property
     def autograded(self) -> Path:
         """The executed notebooks, in nbgrader's layout."""
         return self.root / "autograded"

@@ -21,6 +21,7 @@ from traitlets.config.loader import PyFileConfigLoader
 
 from autograder.course import Course
 from autograder.grade.files import write
+from autograder.grade.filled import Filled
 from autograder.grade.model import Places, Result, Saved
 from autograder.lesson.release import generate_assignments
 
@@ -39,7 +40,10 @@ class Store:
         """
         self._places = Places(course.grading)
         course.grading.mkdir(exist_ok=True)
-        _fill(course, sections, self._places.gradebook)
+        filled = Filled(course)
+        if lacking := filled.lacking(sections):
+            _fill(course, lacking, self._places.gradebook)
+            filled.note(lacking)
         self._gradebook = Gradebook(f"sqlite:///{self._places.gradebook}")
         with self._gradebook.engine.begin() as connection:
             for table, column in INDEXED:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import nbformat
@@ -19,6 +20,7 @@ from autograder.grade.command import INTERRUPTED, Options, grade_class, grade_ow
 from autograder.grade.files import write
 from autograder.grade.model import Job, Result
 from autograder.grade.pool import Keep, Local
+from autograder.lesson.release import generate_assignments
 
 SECTION, NOTEBOOK = "01_core", "01_sums"
 LESSON = f"{SECTION}/{NOTEBOOK}"
@@ -187,3 +189,30 @@ def test_a_failure_of_the_grader_is_not_kept(
         assert grade_class(classroom, tmp_path / "in") == 1
     assert grade_class(classroom, tmp_path / "in") == 0
     assert len(ran) == 2
+
+
+def test_the_gradebook_is_filled_again_only_where_it_is_not_as_it_was(
+    classroom: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = []
+
+    def noting(root: Path, sections: Sequence[str], database: Path) -> None:
+        filled.append(list(sections))
+        generate_assignments(root, sections, database)
+
+    monkeypatch.setattr("autograder.grade.store.generate_assignments", noting)
+    hand_in(tmp_path / "in", "ann", notebook(classroom, "def mend(): return 3"))
+    for _ in range(2):
+        grade_class(classroom, tmp_path / "in")
+    assert filled == [[SECTION]]
+    master = classroom.solutions / f"{LESSON}.ipynb"
+    master.write_text(master.read_text().replace("three is what", "3 is what"))
+    grade_class(classroom, tmp_path / "in")
+    assert filled == [[SECTION]] * 2
+    with sqlite3.connect(classroom.grading / "gradebook.db") as database:
+        database.execute("UPDATE source_cell SET checksum = 'other'")
+    grade_class(classroom, tmp_path / "in")
+    assert filled == [[SECTION]] * 3
+    (classroom.grading / "gradebook.db").unlink()
+    grade_class(classroom, tmp_path / "in")
+    assert filled == [[SECTION]] * 4
