@@ -361,7 +361,7 @@ for number, line in enumerate(DIFF_LINES, start=1):
 #
 # * `"import"`: the line does at import what belongs to the start of each process
 # * `"race"`: the line, a condition, lets two threads make two objects
-# * `"again"`: the line runs again for an object that is in use already
+# * `"again"`: the statement runs again for an object that is in use already (it is no `def` line)
 # * `"subclass"`: the `class` line of a class whose call may return an object of another class
 # * `"hidden"`: the `def` line of a function that no longer says what it needs
 # * `"ignored"`: the line, a call, passes an argument that may have no effect
@@ -404,7 +404,7 @@ def test_names_nine_added_lines_with_kinds_of_the_list() -> None:
     assert len(found) == 9, f"nine lines are to be named, and {len(found)} are"
     kinds = {"import", "race", "again", "subclass", "hidden", "ignored", "shared"}
     assert set(found.values()) <= kinds, "a kind that isn't listed"
-    outside = [line for line in found if not 1 <= line <= len(DIFF_LINES) or DIFF_LINES[line - 1][0] != "+"]
+    outside = [line for line in found if not 1 <= line <= len(DIFF_LINES) or DIFF_LINES[line - 1][:1] != "+"]
     assert not outside, "no added line of the diff"
 
 
@@ -639,14 +639,17 @@ class AcmeClient:
         return "s1"
 
     def pay(self, session: str, *, amount: str, idempotency_key: str) -> dict[str, str]:
-        """Book an amount; the answer has the "id" and the "amount" that was booked, which may be smaller."""
+        """Book an amount; if this raises, nothing is booked.
+
+        The answer has the "id" and the "amount" that was booked, which may be smaller.
+        """
         self.log.append(("pay", session, amount, idempotency_key))
         if self.status >= 400:
             raise AcmeError(self.status)
         return {"id": f"acme-{idempotency_key}", "amount": self.confirms or amount}
 
     def end_session(self, session: str) -> None:
-        """End a session that was opened."""
+        """End a session that was opened; this doesn't fail."""
         self.log.append(("end", session))
 
 
@@ -702,7 +705,7 @@ def type_errors(answer: object, *uses: str) -> list[str]:
 # * returns a receipt with Acme's id and the cents **that Acme has confirmed**;
 # * turns an `AcmeError` of status 402 into `Declined`; one of 429, or of 500 and more, and each `ConnectionError` into
 #   `Unavailable`. An `AcmeError` with any other status says that our program is wrong: it comes out as it is. The text
-#   of what is raised contains the order, and Acme's exception is its `__cause__`.
+#   of what is translated contains the order (the rest of it is yours), and Acme's exception is its `__cause__`.
 #
 # `FirstOf(first, *others)` takes gateways and is one: it asks them in their order until one doesn't raise
 # `Unavailable`, and returns its receipt. `Declined` and every other exception come out at once. If all are unavailable,
@@ -1035,17 +1038,17 @@ class FirstOf(Gateway):
 # %% [markdown] after payment_gateways
 # **Why.** The checkout now knows three names: `Gateway`, `Declined`, `Unavailable`. `FirstOf` is the composite (a
 # gateway that is made of gateways) and the chain of responsibility at once; a log or a rate limit is one more class of
-# ten lines. In tests, `Scripted` replaces every vendor without a mock.
+# ten lines. In tests, a class that raises what it is told or pays replaces every vendor, without a mock.
 #
 # **What `Unavailable` claims.** "Nothing has been booked" is the precondition of asking somebody else. A connection
 # that breaks *after* the request has gone out doesn't fulfil it: then the honest name is a third one, `Unknown`, and
 # the answer is to ask again with the same idempotency key, or to look it up, never to go on to the next gateway. Here
 # the kit promises it; real ones seldom do.
 #
-# **Alternatives.** Inheriting from the protocol (as the other right answer does) makes mypy complain at the class and
-# not at its use. An `ABC` also checks at run time, and can hold shared code; it obliges everybody to import it. A
-# function `charge_with_acme(client, order, cents)` with `functools.partial` would do as well, as long as the protocol
-# has one method.
+# **Alternatives.** With `class AcmeGateway(Gateway)`, which inherits from the protocol, mypy compares the signatures at
+# the class and not only where one is used as a gateway. An `ABC` also checks at run time, and can hold shared code; it
+# obliges everybody to import it. A function `charge_with_acme(client, order, cents)` with `functools.partial` would do
+# as well, as long as the protocol has one method.
 #
 # **The case against.** With one vendor and no second in sight, an adapter for "independence" is a wish. Worth it even
 # then is the translation of errors and units, since it makes the tests simple.
@@ -1130,11 +1133,12 @@ print("undo, undo, redo:", " > ".join(titles))
 # functions. `Line` and `total` are given.
 #
 # * `PROMOTIONS` is a dict from names to functions. `@promotion` enters a function under its own name and returns the
-#   same function. If the name is taken: `ValueError` with the name in its text, and the entry stays.
+#   same function. If another function has the name: `ValueError` with it in its text, and the entry stays.
 # * Two rules are entered, functions of a basket and of keyword arguments, which return the cents off:
 #   `percent_off(basket, *, percent, minimum=0)` of the total, rounded down, if the total is at least the minimum, else
 #   0; `one_free(basket, *, sku, buy)`: with every `buy` that are paid, one more of that article is free (with `buy=2`
-#   every third one; an article may stand in several lines, each line counts for itself).
+#   every third one; an article may stand in several lines, each line counts for itself). Numbers are whole, and the
+#   minimum is in cents.
 # * `load(entry)` takes a mapping such as `{"rule": "percent_off", "percent": 10}`, which it leaves as it is, and
 #   returns a function of the basket. **When it is loaded**, an entry without a rule, with an unknown one, or with
 #   parameters that are missing or that the rule doesn't have is a `ValueError`; the text contains the rule's name, if
@@ -2179,9 +2183,11 @@ print("registered:", ", ".join(cls.__name__ for cls in matches.registry))
 # its values, in the order of the `?` in the text.
 #
 # * It selects the rows that `matches` selects, for all five classes, however they are nested, also with no part and no
-#   value. (Columns hold no NULL.) The text has no `IN ()`, which other databases refuse.
-# * No value stands in the text, and columns stand there as `quoted` (below) writes them. Whatever it refuses, and an
-#   operator that isn't in `COMPARISONS`, is a `ValueError` with its `repr` in the text, wherever it stands.
+#   value. (Columns hold no NULL, and are compared with values of their own type.) The text has no `IN ()`, which other
+#   databases refuse.
+# * No value of the condition stands in the text, and columns stand there as `quoted` (below) writes them. Whatever it
+#   refuses, and an operator that isn't in `COMPARISONS`, is a `ValueError` with its `repr` in the text, wherever it
+#   stands.
 # * A class that nobody has registered is a `TypeError` with the name of the class in its text, also as a part. Classes
 #   derived from a registered one are treated like it.
 # * What others register with `@to_sql.register` works as a part of the five, and the five work as its parts.
@@ -2348,7 +2354,11 @@ def test_a_derived_class_is_treated_like_its_base() -> None:
     class Fuzzy(Compare):
         pass
 
+    class Every(AllOf):
+        pass
+
     assert to_sql(Fuzzy("cents", "=", 1)) == to_sql(Compare("cents", "=", 1))
+    assert to_sql(Every((TEA, CHEAP))) == to_sql(AllOf((TEA, CHEAP))), "the class of a node isn't a key of a table"
 
 
 def test_others_register_classes_of_their_own() -> None:
@@ -2504,13 +2514,14 @@ def _(condition: Negated) -> tuple[str, list[Any]]:
 # add a node without asking anybody. The test that compares database and `matches` over all filters is the better half
 # of the answer: two operations over one tree check each other.
 #
-# **The price of being open.** A class that nobody registered is found out about when it comes; `match` with
-# `assert_never` would have been found by mypy. A registration counts only if its module was imported. The dispatch
-# goes by the first argument only, costs a cached look-up of its type, and for a method takes `singledispatchmethod`.
-# It looks at classes: not at `list[int]`, nor at what a node contains.
+# **The price of being open.** A class that nobody registered is found out about when it comes; in a `match` with
+# `assert_never` mypy would have found it. A registration counts only if its module was imported. The dispatch goes by
+# the first argument only, costs a cached look-up of its type, and for a method takes `singledispatchmethod`. It looks
+# at classes: not at `list[int]`, nor at what a node contains.
 #
 # **NULL.** The exercise excludes it for a reason: in SQL `NOT (cents > 500)` is unknown for a NULL, hence not selected,
-# while Python's `matches` would raise or say True. Two operations that promise the same have to say what happens there.
+# while Python's `matches` would raise, or say True for `NOT (cents = 500)`. Two operations that promise the same have
+# to say what happens there.
 #
 # **The interviewer goes on**: *Where would you put a method instead? (With three classes of mine and one operation that
 # each of them has to have.) Why does `ast.NodeVisitor` go by names of methods? (`visit_Name` is a dispatch on
