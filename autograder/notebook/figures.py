@@ -79,7 +79,9 @@ class Timeline:
                     bar[first:last] = self._style(span.kind)[1] * (last - first)
             lines.append(f"{label:>{margin}} |{''.join(bar)}|")
         legend = "  ".join(f"{self._style(kind)[1]} {kind}" for kind in self.kinds)
-        lines.append(f"{'':>{margin}}  {f'0 to {self.end:g} {self.unit}':<{TEXT_WIDTH - len(legend)}}{legend}")
+        span_of_time = f"0 to {self.end:g} {self.unit}"
+        room = max(TEXT_WIDTH - len(legend), len(span_of_time) + 2)
+        lines.append(f"{'':>{margin}}  {span_of_time:<{room}}{legend}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

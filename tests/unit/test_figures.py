@@ -57,6 +57,13 @@ def test_the_picture_takes_its_ink_from_the_page_around_it() -> None:
     assert all("fill" not in text.attrib for text in svg.iter(f"{SVG}text"))
 
 
+def test_a_legend_that_is_longer_than_the_bars_stands_beside_the_scale() -> None:
+    kinds = [f"waiting for its turn, {number} times" for number in range(4)]
+    said = repr(Timeline([Span("a", 0, 1, kind) for kind in kinds])).splitlines()[-1]
+    assert all(kind in said for kind in kinds)
+    assert "0 to 1 s  " in said
+
+
 def test_no_spans_are_an_empty_picture() -> None:
     assert "0 to 0 s" in repr(Timeline([]))
     assert not list(ElementTree.fromstring(Timeline([])._repr_html_()).iter(f"{SVG}rect"))
