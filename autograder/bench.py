@@ -33,6 +33,26 @@ for _ in range(21):
 session.close()
 print(json.dumps(seconds[1:]))
 """
+# Likewise: what a notebook waits for its servers, in seconds.
+SERVICES = """
+import json, statistics, time
+from autograder import services
+def fill(connection):
+    connection.execute("CREATE TABLE rows AS SELECT i, repeat('x', 100) FROM generate_series(1, 200000) AS i")
+def seconds(call):
+    start = time.perf_counter()
+    with call():
+        return time.perf_counter() - start
+def copy():
+    return services.postgres(template=fill)
+print(json.dumps({
+    "first PostgreSQL database": seconds(services.postgres),
+    "further PostgreSQL database": statistics.median(seconds(services.postgres) for _ in range(10)),
+    "template of 200,000 rows, filled": seconds(copy),
+    "template of 200,000 rows, copied": statistics.median(seconds(copy) for _ in range(10)),
+    "first Redis database": seconds(services.redis),
+}))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +75,8 @@ def measure(course: Course, lesson: Entry | None = None) -> Iterator[Figure]:
         shutil.copytree(course.root, copy.root, ignore=LEFT_OUT)
         checks = json.loads(_run(copy, sys.executable, "-c", CHECK))
         yield Figure("%%check, beyond its tests' own time", statistics.median(checks))
+        for what, seconds in json.loads(_run(copy, sys.executable, "-c", SERVICES)).items():
+            yield Figure(what, seconds)
         yield Figure("build the trees", _seconds(copy, "course", "build"))
         yield _grading(copy, entry)
         yield Figure(f"prove {entry.name}", _seconds(copy, "course", "prove", entry.name))
