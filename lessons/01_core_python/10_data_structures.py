@@ -47,7 +47,7 @@ from autograder.notebook.figures import explore
 # | neighbours of a key, ranges, in order | balanced tree, B-tree | log n | `bisect` on a list; a database's index |
 # | all that begin with … | trie | length of the prefix | nested dicts |
 # | order of dependencies | graph, topological order | nodes + edges | `graphlib` |
-# | cheapest route | graph, heap | (n + e)·log n | yours, below |
+# | cheapest route | graph, heap | (n + e)·log n | `heapq`, below |
 # | are these two connected by now? | union-find | nearly 1, amortised | yours, below |
 #
 # Costs are counted here, not timed: this value counts how often it is compared with `<`, with `==`, and hashed.
@@ -115,9 +115,9 @@ for label, serve in SERVICES.items():
     print(f"{label:36}" + "".join(f"{count:12,}" for count in row))
 
 # %% [markdown]
-# The first row grows by 4 when n doubles, the other two by a little over 2. `insort` compares *least* of all, and is
-# nevertheless quadratic in another count: each insertion **moves** half of the list in memory. A count says what was
-# counted. (The moves are a `memmove`, so for lists up to some ten thousand items a sorted list often wins.)
+# When n doubles, the first row grows fourfold, the other two a little more than twofold. `insort` compares *least* of
+# all, and is nevertheless quadratic in another count: each insertion **moves** half of the list in memory. A count says
+# what was counted. (The moves are a `memmove`, so for lists up to some ten thousand items a sorted list often wins.)
 #
 # ## Heaps
 #
@@ -218,8 +218,9 @@ for n in (1_000, 2_000, 4_000):
     print(f"{n:5,} jobs: {pushed['<']:7,} comparisons by n pushes, {made['<']:6,} by heapify")
 
 # %% [markdown]
-# `heapify` stays below 2n where n pushes cost n log n. `nsmallest(k, …)` keeps a heap of k and compares most other
-# items once. For *all* items in order `sorted` compares less than a heap: use a heap when items come and go.
+# `heapify` stays below 2n in any order. n pushes cost n log n in this one, the worst, and some 2.3n in a random one.
+# `nsmallest(k, …)` keeps a heap of k and, if the order is random, compares most other items once. For *all* items in
+# order `sorted` compares less than a heap: use a heap when items come and go.
 #
 # What people trip over with **`heapq`**: it is a min-heap on a plain list (functions for a max-heap, such as
 # `heappush_max`, are there from 3.14 on; before, negate the priority). Equal priorities let a tuple's *next* element
@@ -250,9 +251,9 @@ for n in (1_000, 2_000, 4_000):
 # * `cancel(job)`: the job no longer waits. `KeyError` if it didn't, and nothing changes.
 # * `len(queue)` is the number of waiting jobs.
 # * Priorities have no operator but `<`. Jobs are hashable and have no order.
-# * Let n be the number of waiting jobs before or after a call, whichever is more. A call compares priorities at most
-#   **3·b times**, where b = `n.bit_length()`, and calls the jobs' `__hash__` and `__eq__` together at most **8·b**
-#   times.
+# * Let n be the number of waiting jobs before or after a call, whichever is more, and at least 1. A call compares
+#   priorities at most **3·b times**, where b = `n.bit_length()`, and calls the jobs' `__hash__` and `__eq__` together
+#   at most **8·b** times. (Where this is counted, different jobs have different hashes.)
 # * The queue keeps no reference to a priority that was replaced, nor to a job that left.
 #
 # ```python
@@ -546,7 +547,7 @@ class DispatchQueue:
 # %% [markdown] after dispatch_queue
 # **Why.** Two structures kept in step, one for each kind of access: the list has the order, the dict the places. There
 # is one method that writes both, so they can't disagree. Moving a "hole" instead of swapping halves the writes. At most
-# one of the two loops does anything: an entry that has risen has only greater ones below it.
+# one of the two loops does anything: an entry that has risen has none below it that is less.
 #
 # **Alternatives.** Storing the place *in* the entry takes one hash for each call instead of one for each level, at the
 # price of mutable entries. Lazy deletion with a rebuild as soon as more than half of the entries are stale costs O(log
@@ -624,8 +625,8 @@ for (label, trace), (policy, lru) in itertools.product(TRACES.items(), {"LRU": T
 #   entry then, and no longer the evicted one. Replacing a value evicts nothing, and doesn't call it.
 # * `len(cache)` is the number of keys; `key in cache` is no use.
 # * `capacity` below 1 is a `ValueError`.
-# * Each call makes at most **ten** calls of the keys' `__hash__` and `__eq__`, whatever the capacity (no two different
-#   keys have the same hash).
+# * Each call calls the keys' `__hash__` and `__eq__` together at most **ten** times, whatever the capacity (no two
+#   different keys have the same hash).
 #
 # ```python
 # >>> cache = QuoteCache(2, on_evict=lambda key, value: print("evicted", key, value))
@@ -902,7 +903,8 @@ class QuoteCache(dict[Any, Any]):
 # **The four defects.** `if not value` takes None, 0 and [] for a miss: ask `key in`, or use a sentinel. `remove` and
 # `pop(0)` are linear, so making the cache larger made every *hit* dearer. `put` of a known key evicts somebody else and
 # appends the key a second time; when the first of the two comes to the front, an entry that is in use is evicted, and
-# when the second comes, `KeyError`. And the callback ran in the middle: when it raises, the cache is full for good.
+# when the second comes, `KeyError`. And the callback ran in the middle: when it raises, the new value is lost and the
+# victim stays; if it raises each time for that victim, nothing new is ever stored again.
 #
 # **Why this order.** First bring the object into its final state, then call foreign code. It may raise, and it may call
 # the cache again.
@@ -993,8 +995,9 @@ print(f"{len(WORDS):,} words: {len(nodes):,} nodes, {size / 1e6:.1f} MB; a list 
 # * `count(prefix)`: how many mounts (replicas included) there are at this path and at paths that begin with it.
 # * `route(request)`: the longest mounted path that is the request's path or the beginning of it, as a tuple; None if
 #   there is none.
-# * Paths are tuples of hashable segments. For a path of k segments each call makes at most **6·k + 6** calls of
-#   segments' `__hash__` and `__eq__`, however many mounts there are.
+# * Paths are tuples of hashable segments. For a path of k segments each call calls the segments' `__hash__` and
+#   `__eq__` together at most **6·k + 6** times, however many mounts there are. (Where this is counted, different
+#   segments have different hashes.)
 # * The table keeps no reference to a segment that occurs in none of the mounted paths any more.
 #
 # ```python
@@ -1296,8 +1299,8 @@ class MountTable:
 # %% [markdown] after mount_table
 # **Why.** Each node keeps an aggregate over its subtree, and `add` and `remove` correct it along *one* path. That is
 # the pattern behind prefix counts, and behind "the three best completions" as well (there `remove` is harder: what is
-# the fourth?). Check first, then change: the failed call leaves no trace. Cutting at the first total of 0 frees the
-# chain below at once.
+# the fourth?). Check first, then change: the failed call leaves no trace. The cut at the first total of 0 frees the
+# chain below; the loop could stop there, and does no harm by going on.
 #
 # **Alternatives.** A dict from tuple to number routes in k lookups, each of which hashes up to k segments: fine for
 # paths of four segments, and many routers do just that. It can't count below a prefix without a counter for each
@@ -1382,10 +1385,10 @@ def in_pages(most: int) -> Forest:
 explore(in_pages, most=(2, 15, 3))
 
 # %% [markdown]
-# With 255 keys a page, four reads find any of 10⁸ keys (256⁴ is more), and the upper levels are always in memory.
-# *Random* keys (UUID version 4) touch another page with each insertion: what hurts is the cache, not the height. A **B+
-# tree**, which is what databases have, keeps all rows in the leaves and links these, so that a range is one descent and
-# then a walk.
+# With 255 keys a page, four reads find any of 10⁸ keys, even if all pages are half full (128⁴ is more), and the upper
+# levels are nearly always in memory. *Random* keys (UUID version 4) touch another page with each insertion: what hurts
+# is the cache, not the height. A **B+ tree**, which is what databases have, keeps all rows in the leaves and links
+# these, so that a range is one descent and then a walk.
 
 # %% [markdown] exercise index_pages topic=advanced-data-structures level=staff minutes=18
 # ## Exercise: An index on pages
@@ -1652,10 +1655,10 @@ def added(disk: Disk, number: int, key: int) -> list[int] | None:
 # becomes a page with one key and two children.
 
 # %% [markdown] hint index_pages
-# `keys.insert(place, key)`, `children[place + 1 : place + 1] = new`; too many: `middle = len(keys) // 2`, the new page
-# gets `keys[middle + 1:]` and `children[middle + 1:]`, the old one `keys[:middle]` and `children[:middle + 1]` (both
-# are right for leaves too). For page 0, `left = disk.new()` in place of 0, and then `disk.write(0, [key], [left,
-# new])`.
+# `keys.insert(place, key)`, and above the leaves `children.insert(place + 1, right)`; too many: `middle = len(keys) //
+# 2`, the new page `right = disk.new()` gets `keys[middle + 1:]` and `children[middle + 1:]`, the old one
+# `keys[:middle]` and `children[:middle + 1]` (both are right for leaves too), and `key = keys[middle]` goes up. For
+# page 0, `left = disk.new()` in place of 0, and then `disk.write(0, [key], [left, right])`.
 
 # %% [markdown] after index_pages
 # **Why.** All leaves stay at one depth because the tree never grows at the bottom: a page splits *sideways*, and only
@@ -1722,8 +1725,8 @@ except graphlib.CycleError as error:
 # %% [markdown]
 # Six of seven modules are never ready, and three of them form the cycle. To find it: stand on any node that was never
 # ready, and go to one of its needs that was never ready either; there always is one. Sooner or later a node comes a
-# second time, and from its first visit on the way is a cycle. `graphlib` (from 3.9) does that, in the direction "is
-# needed by", and its `get_ready()`/`done()` hand out what can run in parallel.
+# second time, and from its first visit on the way is a cycle. `graphlib` (from 3.9) names a cycle too, in the direction
+# "is needed by", and its `get_ready()`/`done()` hand out what can run in parallel.
 
 # %% [markdown] exercise migration_order topic=advanced-data-structures level=core minutes=12
 # ## Exercise: Migrations in order, or the cycle by name
@@ -1742,7 +1745,7 @@ except graphlib.CycleError as error:
 #   *directly*, the last is equal to the first, and otherwise none occurs twice. Which cycle, and where it begins, is
 #   free. A migration that needs itself is the cycle `[name, name]`.
 # * With n names and e needs in all, the names' `__hash__` is called at most **16·(n + e)** times. A chain of 20,000
-#   works within the usual recursion limit.
+#   names works within the usual recursion limit, and so does a cycle of that length.
 #
 # ```python
 # >>> migration_order({"orders": ["users", "items"], "audit": ["users"]})
@@ -2000,7 +2003,7 @@ def migration_order(needs: Mapping[str, Iterable[str]]) -> list[str]:
 # **Dijkstra's** algorithm keeps the best known cost of each node it has seen, and *settles* the one with the least:
 # since no edge is negative, no detour by a dearer node can make it cheaper. Settling a node offers its neighbours a new
 # cost. `heapq` has no decrease-key, so the usual program pushes a second entry and ignores the stale one when it comes.
-# The graph here is a *function* `legs`, which is called once for each stop that is settled:
+# The graph here is a *function* `legs`, which is called once for each stop that is settled before the goal:
 
 
 # %%
@@ -2095,7 +2098,7 @@ for number, line in enumerate(ROUTE_CODE.strip().splitlines(), start=1):
 # and the stops from start to goal, both included; None if there is no way. `legs(stop)` asks a partner's API, each call
 # costs money, and returns a list of `(next stop, cost)`. Costs are whole numbers, 0 is allowed, a negative one that is
 # read has to be a `ValueError`. Stops are hashable objects **without an order**. Right are `way(before, stop)`, which
-# follows `before` back from a stop and returns the stops up to it, and the imports.
+# follows `before` back from a stop and returns the stops from the start to it, both included, and the imports.
 #
 # Seven lines have to be changed, moved or removed. `review_route()` returns a dict from the number of the line to the
 # kind of its defect, one of these five strings (each occurs at least once). Each line is judged as if the others had
@@ -2184,7 +2187,8 @@ def review_route() -> dict[int, str]:
 
 # %% [markdown] after review_route
 # * **3, stops**: `[start]`; code that reads `stops[0]` fails on it.
-# * **10, calls**: below the check in line 11; an entry that is stale isn't worth a question.
+# * **10, calls**: it belongs below line 12 and below the check for the goal; neither a stale entry nor the goal is
+#   worth a call.
 # * **15, crash**: `< 0`. A free leg is allowed, and Dijkstra has no trouble with it.
 # * **18, cost**: the goal is final when it is *popped*, so the check belongs below line 12.
 # * **22, stops**: `before[following] = stop`. Cost and predecessor are one fact and are written together.
@@ -2273,9 +2277,9 @@ for by_size, compress in itertools.product((False, True), repeat=2):
 #   them. An account that nobody has merged is a group of its own, and asking for it writes nothing.
 # * **Everything is in the store**: nothing else is kept between calls. What you store under an account is yours; there
 #   is one value for each.
-# * Let n be the number of accounts that occurred in a `merge`. A call reads and writes together at most **4·b + 8**
-#   times, where b = `n.bit_length()`. k calls in a row of `group` for *one* account, with no merge between them, read
-#   and write together at most **2·k + 8·b** times.
+# * Let n be the number of accounts that occurred in a `merge` so far, the present one included. A call reads and writes
+#   together at most **4·b + 8** times, where b = `n.bit_length()`. k calls in a row of `group` for *one* account, with
+#   no merge between them, read and write together at most **2·k + 8·b** times.
 #
 # ```python
 # >>> store = Store()
