@@ -227,8 +227,10 @@ drawn("Products of a brand with 8 GB", trees)
 # What it costs: a GIN index is dear to write, since one row makes dozens of entries. They are collected in a pending
 # list (`fastupdate`), which every search reads through, until it is full or `VACUUM` empties it. `jsonb` is one value:
 # changing one key writes the whole document again, with its TOAST chunks when it is larger than 2 kB. And there are no
-# statistics on what is inside: the planner guesses the share of `@>`. Hence the rule: **what is always there, filtered
-# by a range, joined or constrained is a column**; `jsonb` is for what differs from row to row.
+# statistics on what is inside. The planner estimates `@>` by trying it on the sample of whole documents that `ANALYZE`
+# keeps (about a hundred, none above 1 kB): good for what is frequent, blind for what is rare; for `->>` it guesses,
+# unless that expression has an index. Hence the rule: **what is always there, filtered by a range, joined or
+# constrained is a column**; `jsonb` is for what differs from row to row.
 
 # %% [markdown] exercise catalogue_search topic=postgresql level=core minutes=15
 # ## Exercise: Search by any attribute
@@ -488,7 +490,7 @@ def catalogue_search() -> str:
 # **Why.** One index answers every combination of attributes that a customer thinks of, since containment splits into
 # lookups of paths. The bitmap is needed because GIN returns sets of rows and no order: the sort by price comes after,
 # over the 100 that were found. With a million hits that sort is the cost, and a B-tree on `(cents, id)` which is read
-# in order until ten rows match may be the better plan; the planner chooses by an estimate which for `jsonb` is a guess.
+# in order until ten rows match may be the better plan; the planner chooses by its estimate of how many match.
 #
 # **Else.** A table of `(product, key, value)` rows: joins for each attribute, and statistics. Generated columns for the
 # three attributes that everybody filters by, with B-trees. Arrays of tags, which GIN indexes as well. Note that `?`
@@ -946,7 +948,7 @@ with services.postgres() as database, database.connect() as connection:
 # * An offer of a new sku is inserted. One with a higher version than the stored one replaces cents and version. All
 #   others leave the row **untouched**: not even written with the same values.
 # * A `Change` is noted in `price_changes`, and returned, where the *price* is new or differs; `before` is None for a
-#   new sku. The list is sorted by sku.
+#   new sku. The list is sorted by sku (as the database or Python sorts: for these skus that is the same).
 # * At most four statements, however many offers there are (`executemany` counts as one for each offer).
 # * Two imports at the same time, on two connections, end as if one had followed the other; rows are locked in the order
 #   of their sku, so that they don't deadlock.
@@ -1847,7 +1849,8 @@ drawn("One month of twelve", trees)
 #   day of the next month, 00:00 (the session's time zone is UTC). Exactly partitions of `readings` with names of this
 #   form are looked after; others, for instance `readings_default`, and tables that only have such a name, are left
 #   alone.
-# * It makes the partitions of today's month and of `ahead` months after it, where they don't exist (0 or more).
+# * It makes the partitions of today's month and of `ahead` months after it, where they don't exist (0 or more). Nothing
+#   is in their way: no other table has their name, and `readings_default` holds no reading of theirs.
 # * It drops the partitions of months before the one that lies `keep` months before today's (0 or more): with 2, in
 #   March, January and February stay.
 # * It returns a `Maintained` with the names made and dropped, both sorted.
