@@ -66,8 +66,8 @@ Connection = psycopg.Connection[Any]
 # **Transaction management** is deciding where a transaction begins and ends, and what happens if it doesn't end well.
 # In psycopg (as the DB-API asks for) the first statement on an idle connection silently begins a transaction, and it
 # stays open until `commit()` or `rollback()`: a `SELECT` in a request handler that forgets it leaves a connection
-# *idle in transaction*, which keeps its locks, and keeps VACUUM from removing any row version that it might still see.
-# The forms that say what they mean:
+# *idle in transaction*. It keeps its locks (an `ALTER TABLE` waits for a mere reader). If it has written, or runs at
+# REPEATABLE READ or above, it also keeps VACUUM from removing what has died since. The forms that say what they mean:
 #
 # * `with connection.transaction():` begins, commits at the end, rolls back on an exception. Inside another one it makes
 #   a **savepoint**. Which of the two it is depends on whether one is open: in a helper that means to set a savepoint it
@@ -149,8 +149,8 @@ with services.postgres(template=bank) as database, database.connect() as writer,
 # %% [markdown]
 # Nobody waited: **readers don't block writers, and writers don't block readers**. Commit and rollback are one entry
 # each, "transaction N counts" or "doesn't", and neither touches the rows. (Transaction numbers differ from run to run.)
-# The price is dead versions, and a transaction that stays open for an hour keeps all that have died since from being
-# cleaned up, in every table.
+# The price is dead versions. A transaction that is open for an hour, with a snapshot or something written, keeps all
+# that have died since from being cleaned up, in every table.
 #
 # ## Isolation, seen from two connections
 #
@@ -416,7 +416,8 @@ explore(lost_update_at, level=(0, 2, 1))
 #   earlier one's transaction has ended, and then goes by what that has left. Redemptions of different cards don't wait
 #   for each other.
 # * A card that isn't there raises `UnknownCard`. One that holds less than `cents` raises `InsufficientFunds`, with what
-#   it holds as the only argument. In both cases nothing is written, and the caller's transaction **stays usable**.
+#   it holds as the only argument. In both cases nothing is written, and the caller's transaction **stays usable** (a
+#   lock on the card may stay until it ends).
 # * Anything below 1 cent raises `ValueError`, before any statement is sent.
 #
 # ```python
@@ -1085,7 +1086,7 @@ for scan, setting in (("sequential scan", "-c enable_indexscan=off"), ("index sc
 #
 # * It looks in this order: a member who isn't there raises `LookupError`; one who has `max_loans` open loans (or more)
 #   raises `LimitReached`; an item that is on loan raises `OnLoan`. In all three cases the caller's transaction **stays
-#   usable**, and nothing of `lend` is left in it.
+#   usable**, and `lend` has written nothing (its locks may stay until the transaction ends).
 # * Calls for **one member** act as if one came after the other: the later waits until the earlier one's transaction has
 #   ended, and counts then. So does a call for an **item** that somebody else is just about to borrow: it waits, and
 #   raises `OnLoan` if that was committed.
@@ -1580,7 +1581,7 @@ for clients in (1, 2, 4, 8):
 # * `work` may use savepoints (`with connection.transaction():`), and neither commits, nor rolls back, nor raises
 #   `psycopg.Rollback`.
 # * Before anything is executed or `work` called: fewer than 1 attempts raise `ValueError`; a connection that is in a
-#   transaction raises `RuntimeError`, and that transaction stays as it is.
+#   transaction raises `RuntimeError`, and that transaction stays as it is. (None that is closed is handed in.)
 # * Afterwards, however it ended, a connection that still lives is idle, and its `isolation_level` is what it was.
 #   Connections with and without `autocommit` are served.
 #

@@ -307,8 +307,8 @@ explore(quorums, N=(1, 7, 3), R=(1, 7, 2), W=(1, 7, 1))
 #
 # 1. It asks **every** replica for its cell. If fewer than `w` answer, it raises `Refused`, and has written nothing.
 # 2. It makes a cell whose counter is one more than the highest among the answers (1 if none holds the key), with `at`
-#    as origin, and writes it to **each replica that answered** in phase 1. If fewer than `w` of these writes get
-#    through, it raises `Unknown`, and leaves in place what was written.
+#    as origin, and writes it to **each replica that answered** in phase 1, in the same order. If fewer than `w` of
+#    these writes get through, it raises `Unknown`, and leaves in place what was written.
 #
 # `get(at, key)` asks until `r` replicas have answered, and no further; if fewer than `r` can be reached, it raises
 # `Refused`. It returns the value with the highest stamp, or None where none of the `r` holds the key. Before it
@@ -820,8 +820,8 @@ for behind in (0, 1, 5, 50, 500):
 #   told "done"; and which one it is gets decided by clocks that differ.
 # * **Version vectors** find out whether one had seen the other. If neither had, both stay, as *siblings*, and the
 #   application has to merge them. The price is a vector for each key.
-# * **CRDTs** are types whose merge is always defined, so nothing is lost. There are counters, sets, maps and texts, and
-#   no others; they carry metadata.
+# * **CRDTs** are types whose merge is always defined, so nothing is lost. There are counters, sets, maps, lists and
+#   texts, but none that keeps a rule such as a limit; they carry metadata.
 #
 # LWW is fine where values are independent observations (a last position, a cache) or never change. The clocks are its
 # weak point: with a clock that is 200 ms ahead, a replica wins against every write of the next 200 ms, also against
