@@ -229,8 +229,8 @@ drawn("Products of a brand with 8 GB", trees)
 # changing one key writes the whole document again, with its TOAST chunks when it is larger than 2 kB. And there are no
 # statistics on what is inside. The planner estimates `@>` by trying it on the sample of whole documents that `ANALYZE`
 # keeps (about a hundred, none above 1 kB): good for what is frequent, blind for what is rare; for `->>` it guesses,
-# unless that expression has an index. Hence the rule: **what is always there, filtered by a range, joined or
-# constrained is a column**; `jsonb` is for what differs from row to row.
+# unless the expression has an index or `CREATE STATISTICS` of its own. Hence the rule: **what is always there, filtered
+# by a range, joined or constrained is a column**; `jsonb` is for what differs from row to row.
 
 # %% [markdown] exercise catalogue_search topic=postgresql level=core minutes=15
 # ## Exercise: Search by any attribute
@@ -1600,6 +1600,8 @@ def test_four_workers_do_each_job_once() -> None:
                 own.commit()
                 mine += [job.id for job in jobs if finish_job(own, job)]
                 own.commit()
+            # Who came too late for a job may have locked it all the same, and nobody finishes it until this ends.
+            own.commit()
             return mine
 
         connections = [database.connect() for _ in range(4)]
