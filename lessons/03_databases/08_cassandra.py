@@ -63,7 +63,7 @@ from autograder.notebook.figures import Span, Timeline, explore
 #
 # A primary key has two parts, and each decides one thing:
 #
-# ```sql
+# ```text
 # CREATE TABLE events_by_depot (
 #     depot text, day date, at timestamp, event_id uuid, parcel text, status text,
 #     PRIMARY KEY ((depot, day), at, event_id)
@@ -658,7 +658,7 @@ explore(draw_ring, nodes=(2, 9, 6), tokens=(1, 64, 4))
 #
 # A keyspace says how many copies of a row there are, the *replication factor*, for each data centre:
 #
-# ```sql
+# ```text
 # CREATE KEYSPACE parcels WITH replication = {'class': 'NetworkTopologyStrategy', 'berlin': 3, 'dublin': 3};
 # ```
 #

@@ -132,7 +132,7 @@ def leaves_many_processes(book: Book) -> None:
     ).write()
 
 
-@case(FULL, said="processes and threads")
+@case(FULL)
 def leaves_many_threads(book: Book) -> None:
     """A cell starts threads until it can't."""
     book.solve().add(
