@@ -181,7 +181,7 @@ def _graded(engine: Engine, jobs: Iterable[Job], cache: Cache, options: Options)
             yield found or job
 
     def keep(result: Result) -> None:
-        cache.keep(keys.pop((result.student, result.lesson)), result)
+        cache.keep(keys[result.student, result.lesson], result)
 
     return engine.grade(unchanged_or_to_run(), keep)
 
