@@ -149,7 +149,10 @@ def grade(
     ] = False,
 ) -> None:
     """Mark your notebooks, or a class, with the hidden tests. Exit status 1 where a person has to look."""
-    from autograder.grade import doctor
+    from autograder.grade import doctor, sandbox
+
+    if sandbox.LINUX:
+        sandbox.begin_trying()  # while the rest is imported
     from autograder.grade.command import EngineName, Options, grade_class, grade_own
 
     if require_sandbox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -163,8 +164,12 @@ def _engine(masters: Iterable[Master], limits: Limits, options: Options) -> Engi
 def _store(course: Course, sections: Collection[str]) -> Store:
     """Open the gradebook. It takes nbgrader along, for which a learner needn't wait."""
     skip_iri_checks()
+    # Nothing of nbgrader becomes garbage: looking for some, now, later and at exit, would take most of a second.
+    gc.disable()
     from autograder.grade.store import Store
 
+    gc.freeze()
+    gc.enable()
     return Store(course, sections)
 
 

@@ -88,12 +88,24 @@ class Protection:
 
 @functools.cache
 def protection() -> Protection:
-    """Return what this machine can do, found by trying it in a process of its own."""
+    """Return what this machine can do, found by trying it in a process of its own.
+
+    Raises RuntimeError where that process fails.
+    """
     if not LINUX:
         return Protection(False, f"{sys.platform} has no namespaces")
+    tried = begin_trying()
+    said, _ = tried.communicate()
+    if tried.returncode:
+        raise RuntimeError(f"what this machine can do could not be tried: exit status {tried.returncode}")
+    return Protection(**json.loads(said))
+
+
+@functools.cache
+def begin_trying() -> subprocess.Popen[bytes]:
+    """Start the process in which `protection` tries what this machine can do; who calls this first waits less."""
     command = [sys.executable, "-P", "-m", "autograder.grade.sandbox"]
-    tried = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True)
-    return Protection(**json.loads(tried.stdout))
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 
 def shown() -> list[str]:

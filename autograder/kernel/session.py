@@ -74,6 +74,10 @@ class _Shell(ZMQInteractiveShell):
         self.config.HistoryManager.enabled = False
         super().init_history()  # type: ignore[no-untyped-call]
 
+    def _format_exception_for_storage(self, *_: object, **__: object) -> list[str]:
+        """Keep no traceback for the magic `%notebook`: writing it would take as long as writing what is shown."""
+        return []
+
 
 class Session:
     """A notebook's kernel in this process: `run` a cell's source, get what it showed.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-import urllib.request
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import Any
@@ -53,6 +52,8 @@ class Cloud(Handle):
 
     def clear(self) -> None:
         """Remove everything."""
+        import urllib.request
+
         request = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")
         request.add_header("Authorization", self._server.key)
         urllib.request.urlopen(request).close()
