@@ -357,3 +357,19 @@ def answers_by_exception(book: Book) -> None:
         later=f"async def later(number):\n    {raising}",
         mend=f"def mend():\n    {raising}",
     ).write()
+
+
+@case(0, "no longer what checks are run with")
+def blind_seal(book: Book) -> None:
+    """What looks for replaced functions is replaced first, then the machinery."""
+    book.add(
+        "import sys\n"
+        "seal, guard = (sys.modules['.'.join(['auto' + 'grader', 'gra' + 'de', n])] for n in ('seal', 'guard'))\n"
+        "seal._replaced = seal._callables = lambda *_: []\n"
+        "seal._content, seal._same = lambda cell: None, lambda *_: True\n"
+        "seal.__builtins__['all'] = lambda *_: True\n"
+        "class Passed:\n"
+        "    outcome, message, sentence = 'passed', '', 'x'\n"
+        "    def __init__(self, name): self.name = name\n"
+        "guard.run_tests = lambda namespace, names, learner: [Passed(name) for name in names]\n"
+    ).write()
