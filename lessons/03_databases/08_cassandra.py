@@ -16,6 +16,7 @@
 # parser. CQL stands in the text where you would write it.
 
 # %%
+import bisect
 import dataclasses
 import hashlib
 import html
@@ -42,7 +43,7 @@ from autograder.notebook.figures import Span, Timeline, explore
 # | question | PostgreSQL with a standby | Cassandra |
 # | --- | --- | --- |
 # | who takes a write? | the primary | every replica of the key; no failover, for there is nothing to fail over |
-# | who decides how many copies are certain? | the server's configuration | the client, for each statement |
+# | who decides how many copies are certain? | the server; a transaction may waive it | the client, for each statement |
 # | two writes to a row at once | one waits for the other's lock | both succeed; the later stamp wins, cell by cell |
 # | what does INSERT do with a row that exists? | error | overwrites: `INSERT` and `UPDATE` are both *upserts* |
 # | a query without the right key | slow | refused, unless you write `ALLOW FILTERING` |
@@ -50,10 +51,11 @@ from autograder.notebook.figures import Span, Timeline, explore
 # | twice the data | a larger machine, or sharding by hand | twice the nodes |
 #
 # **On one node**, a write is appended to the commit log and put into a sorted table in memory (the *memtable*); full
-# memtables are written to disk as *SSTables*, which never change again. So a write reads nothing, and costs about the
-# same whether the row exists or not. A read has to merge the memtable with every SSTable that may have the partition;
-# *compaction* merges SSTables in the background so that there are few. Writes are cheap, reads are where the design
-# shows, and deletes are the odd part: they are writes too.
+# memtables are written to disk as *SSTables*, which never change again. So a plain write reads nothing, and costs about
+# the same whether the row exists or not (counters, `IF` and setting a list's element by its index do read). A read has
+# to merge the memtable with every SSTable that may have the partition; *compaction* merges SSTables in the background
+# so that there are few. Writes are cheap, reads are where the design shows, and deletes are the odd part: they are
+# writes too.
 #
 # **Take it** for much data with a few known queries by key, writes that must never stop, several regions: events,
 # messages, readings, carts, feeds. **Don't** for ad hoc queries, reports, constraints between rows, a queue, or a
@@ -300,9 +302,9 @@ OF_STATUS = Query(("depot", "status"), order=(By("at", "DESC"),), rows_a_day=3_0
 
 
 # %% solution query_tables
-# BEGIN SOLUTION
 def tables_for(queries: Sequence[Query], key: Sequence[str], days: int, limit: int = 100_000) -> list[Table]:
     """Return the tables that answer each query from one slice of one partition."""
+    # BEGIN SOLUTION
     buckets: list[tuple[tuple[str, ...], int]] = [((), days), (("month",), 31), (("day",), 1)]
     tables: list[Table] = []
     for query in queries:
@@ -319,9 +321,7 @@ def tables_for(queries: Sequence[Query], key: Sequence[str], days: int, limit: i
         sort += [By(column) for column in key if column not in taken]
         tables.append(Table(asked.equal, tuple(sort)))
     return tables
-
-
-# END SOLUTION
+    # END SOLUTION
 
 
 # %% check query_tables points=2
@@ -684,8 +684,8 @@ explore(draw_ring, nodes=(2, 9, 6), tokens=(1, 64, 4))
 #   *repeat*, and is taken only while there are repeats left: there are `factor` minus the number of racks in the ring,
 #   none if that is negative. The walk ends with `factor` nodes; where there are fewer nodes, all of them are returned.
 #   A factor below 1 is a `ValueError`. (Errors have a message.)
-# * `load(factor)` returns for each node of how many tokens of the ring (2⁶⁴ whole numbers, −2⁶³ to 2⁶³−1) it is a
-#   replica, exactly. A node that holds nothing is in it with 0.
+# * `load(factor)` returns a dict: for each node, how many of the ring's 2⁶⁴ tokens (the whole numbers from −2⁶³ to
+#   2⁶³−1) have it among their replicas, exactly.
 #
 # `replicas` finds its start by binary search: with thousands of virtual nodes it compares `token` with a few dozen of
 # them at most.
@@ -708,22 +708,21 @@ SMALL = [VNode(40, "d", "r3"), VNode(0, "a", "r1"), VNode(30, "c", "r2"), VNode(
 
 
 # %% solution rack_ring
-# BEGIN SOLUTION
-import bisect
-
-
 class TokenRing:
     """The tokens of a data centre, and the replicas that follow from them."""
 
     def __init__(self, vnodes: Iterable[VNode]) -> None:
         """Take the virtual nodes, in any order."""
+        # BEGIN SOLUTION
         self._vnodes = sorted(vnodes)
         self._tokens = [vnode.token for vnode in self._vnodes]
         if len(set(self._tokens)) < len(self._tokens):
             raise ValueError("two virtual nodes have the same token")
+        # END SOLUTION
 
     def replicas(self, token: int, factor: int) -> list[str]:
         """Return the nodes that hold a token."""
+        # BEGIN SOLUTION
         if factor < 1:
             raise ValueError(f"a replication factor of {factor}")
         repeats = factor - len({vnode.rack for vnode in self._vnodes})
@@ -742,9 +741,11 @@ class TokenRing:
             if len(found) == factor:
                 break
         return found
+        # END SOLUTION
 
     def load(self, factor: int) -> dict[str, int]:
         """Return for each node of how many tokens it is a replica."""
+        # BEGIN SOLUTION
         loads = {vnode.node: 0 for vnode in self._vnodes}
         previous = self._tokens[-1]
         for token in self._tokens:
@@ -752,16 +753,14 @@ class TokenRing:
                 loads[node] += (token - previous) % RING or RING
             previous = token
         return loads
-
-
-# END SOLUTION
+        # END SOLUTION
 
 
 # %% check rack_ring points=2
 def test_the_owner_of_a_token_is_the_next_at_or_above() -> None:
     ring = TokenRing(SMALL)
     assert [ring.replicas(token, 1) for token in (1, 10, 11, 30, 39)] == [["b"], ["b"], ["a"], ["c"], ["d"]], (
-        "(low, high]"
+        "the virtual node at 10 owns (0, 10], 10 included"
     )
 
 
@@ -801,9 +800,7 @@ def test_a_negative_number_of_repeats_is_none() -> None:
 
 
 def test_fewer_nodes_than_the_factor_are_all_returned() -> None:
-    assert TokenRing(SMALL).replicas(1, 9) == ["b", "a", "c", "d"], (
-        "QUORUM of nine can't be had, and that is told elsewhere"
-    )
+    assert TokenRing(SMALL).replicas(1, 9) == ["b", "a", "c", "d"], "there are four nodes, each once"
     assert TokenRing([VNode(5, "a", "r1")]).replicas(7, 3) == ["a"], "a ring of one"
 
 
@@ -877,9 +874,6 @@ def test_the_start_is_found_by_binary_search() -> None:
 
 # %% wrong rack_ring fails=test_replicas_stand_in_different_racks
 # "The next nodes on the ring": that is SimpleStrategy; one rack may then hold every copy.
-import bisect
-
-
 class TokenRing:
     """The tokens of a data centre, and the replicas that follow from them."""
 
@@ -917,9 +911,6 @@ class TokenRing:
 
 # %% wrong rack_ring fails=test_the_owner_of_a_token_is_the_next_at_or_above
 # "The owner is the token above": a key that hashes to a token itself goes to the wrong node.
-import bisect
-
-
 class TokenRing:
     """The tokens of a data centre, and the replicas that follow from them."""
 
@@ -964,9 +955,6 @@ class TokenRing:
 
 # %% wrong rack_ring fails=test_a_node_is_taken_once_however_many_tokens_it_has
 # "Virtual nodes are nodes": a machine with neighbouring tokens holds two of the copies.
-import bisect
-
-
 class TokenRing:
     """The tokens of a data centre, and the replicas that follow from them."""
 
@@ -1008,9 +996,6 @@ class TokenRing:
 
 
 # %% right rack_ring
-import bisect
-
-
 class TokenRing:
     """The tokens of a data centre, and the replicas that follow from them."""
 
@@ -1073,7 +1058,8 @@ class TokenRing:
 # **The interviewer goes on**: *What moves when a node joins? (For each of its tokens, a part of one range and of those
 # for which it becomes a replica by rack; about 1/n of the data, from many nodes. It streams before it serves.) Why is
 # the partition and not the row hashed? (So that a slice is on one node.) How do you raise the factor? (ALTER, then full
-# repair; the new replicas are empty until then, so read at QUORUM or higher meanwhile.)*
+# repair. Until then the new replica is empty, so raise it by one at a time and read at QUORUM meanwhile: from one copy
+# to three at once, a quorum may be the two empty ones.)*
 
 # %% [markdown]
 # ## Consistency levels
@@ -1087,7 +1073,7 @@ class TokenRing:
 # | `ONE`, `TWO`, `THREE` | 1, 2, 3 | what may be stale or lost: metrics, caches |
 # | `QUORUM` | N // 2 + 1, counted over all data centres | rare: it waits for the other region |
 # | `LOCAL_QUORUM` | a majority of those in the coordinator's data centre | the usual choice |
-# | `EACH_QUORUM` | a majority in each data centre | when every region must be able to go on alone |
+# | `EACH_QUORUM` | a majority in each data centre | what each region must have; fails when one is cut off |
 # | `ALL` | N | one node down, and it fails |
 # | `SERIAL`, `LOCAL_SERIAL` | a Paxos round | `INSERT … IF NOT EXISTS`, and reads of such rows |
 #
@@ -1160,7 +1146,8 @@ right, ahead = 1_000_000, 1_000_000 + 60_000_000
 copy.write("p7", Cell("packed", right))
 copy.write("p7", Cell(None, ahead, deleted_at=61))
 copy.write("p7", Cell("sent", right + 5_000_000))
-print("acknowledged, five seconds after a deletion by a machine whose clock is a minute ahead:", copy.read("p7"))
+print("deleted by a machine whose clock is a minute ahead; five seconds later 'sent' was written and acknowledged.")
+print("what the replica has:", copy.read("p7"))
 
 # %% [markdown]
 # All pairs of levels with three replicas: the write reaches exactly the W that acknowledge it, any W of them; the read
@@ -1318,7 +1305,7 @@ for pair in ("ONE ONE", "ONE QUORUM", "QUORUM ONE", "QUORUM QUORUM", "ALL ONE", 
 # `Coordinator(replicas)` works with `Replica`s (above), the nearest first. It calls only replicas that are up. The
 # errors have `need` (what the level requires) and `got`.
 #
-# * `write(key, cell, level)`. Are fewer up than required: `UnavailableError(need, got=those up)`, and nothing is
+# * `write(key, cell, level)`. If fewer are up than required: `UnavailableError(need, got=those up)`, and nothing is
 #   written or noted. Otherwise the cell goes to every replica that is up. For each that is down, or whose call raises
 #   `TimeoutError`, a `Hint(replica, key, cell)` is put into the list `hints`, in the replicas' order. If fewer than
 #   required have acknowledged: `WriteTimeoutError(need, got=acknowledgements)`; hints and what has been written stay.
@@ -1326,7 +1313,7 @@ for pair in ("ONE ONE", "ONE QUORUM", "QUORUM ONE", "QUORUM QUORUM", "ALL ONE", 
 #   one that raises `TimeoutError` it asks the next one that is up. Too few answers: `ReadTimeoutError(need,
 #   got=answers)`. The cell that ranks highest (`rank`) wins; it is then written, as it is, to those who have answered
 #   with another cell or with None, and to nobody else. Returned is its value, None for a tombstone or if nobody has a
-#   cell (nothing is written then). A repair that raises `TimeoutError` doesn't occur.
+#   cell (nothing is written then). (That a repair raises `TimeoutError` doesn't occur here.)
 # * `replay()` sends the hints, in order, to the replicas that are up. A hint stays where the replica is down or raises
 #   `TimeoutError`; the others are gone. It returns how many have been delivered.
 #
@@ -2079,7 +2066,8 @@ explore(draw_zombie, gc_grace_days=(1, 20, 10), repair_day=(3, 25, 14))
 # first condition no longer rests on the calendar.
 #
 # **Tombstones cost reads.** A slice must read them to know what they hide. A queue as a table, `SELECT … LIMIT 1` for
-# the first job and `DELETE` when it is done, reads all the jobs that have been done within `gc_grace`, each time:
+# the first job and `DELETE` when it is done, reads the tombstones of all jobs that were done within `gc_grace`, each
+# time:
 
 
 # %%
@@ -2094,7 +2082,7 @@ for done, dead in costs.items():
     print(f"{done:>5} jobs done: the next one is found after {dead:>5} tombstones{note}")
 
 # %% [markdown]
-# At 100,000 the query is aborted (`tombstone_failure_threshold`). What helps is never to read where one has deleted:
+# Above 100,000 the query is aborted (`tombstone_failure_threshold`). What helps is never to read where one has deleted:
 # partitions by time that are read once and expire whole (TTL, with the time window compaction strategy, which then
 # drops files), or one deletion of a partition or a range instead of a thousand of rows, since a *range tombstone* is
 # one marker.
@@ -2141,9 +2129,9 @@ VALUE, GONE = Cell("out", 1), Cell(None, 5, deleted_at=2 * DAY)
 
 
 # %% solution zombie_guard
-# BEGIN SOLUTION
 def compact(runs: Iterable[Run], now: int, grace: int, others: Sequence[Run] = ()) -> dict[str, Cell]:
     """Return the run that replaces some runs of a node."""
+    # BEGIN SOLUTION
     merged: dict[str, Cell] = {}
     for run in runs:
         for key, cell in run.items():
@@ -2156,10 +2144,12 @@ def compact(runs: Iterable[Run], now: int, grace: int, others: Sequence[Run] = (
         if hidden or not expired:
             compacted[key] = cell
     return compacted
+    # END SOLUTION
 
 
 def repair(replicas: Sequence[dict[str, Cell]]) -> int:
     """Give every replica the newest cell of each key; return how many cells were sent."""
+    # BEGIN SOLUTION
     sent = 0
     for key in {key for replica in replicas for key in replica}:
         newest = max((replica[key] for replica in replicas if key in replica), key=rank)
@@ -2168,16 +2158,16 @@ def repair(replicas: Sequence[dict[str, Cell]]) -> int:
                 replica[key] = newest
                 sent += 1
     return sent
+    # END SOLUTION
 
 
 def comeback(down: float, repairing: float, window: float = 3, grace: float = 240) -> str:
     """Return what to do with a node that was down for some hours."""
+    # BEGIN SOLUTION
     if down <= window:
         return "hints"
     return "repair" if down + repairing < grace else "replace"
-
-
-# END SOLUTION
+    # END SOLUTION
 
 
 # %% check zombie_guard points=2
@@ -2460,12 +2450,12 @@ def comeback(down: float, repairing: float, window: float = 3, grace: float = 24
 # (replicas). The second condition checks the first group by looking; of the second group the node knows nothing, and
 # the grace stands in for knowledge. That is why repair is no remedy for a bad day but part of the contract of
 # `DELETE`. The real check of other SSTables goes by their Bloom filters and smallest timestamps, so it keeps some
-# tombstones longer than needed; a real repair doesn't send tombstones that are past their grace.
+# tombstones longer than needed; a real repair leaves tombstones that are past their grace out of its comparison.
 #
-# **What else.** A smaller `gc_grace` where nothing is deleted but by TTL, always written at a level that reaches the
-# majority, and hints suffice; zero only for data that may come back. A larger one where repair takes long: it costs
-# disk and slower reads. `nodetool garbagecollect` drops what is shadowed; `only_purge_repaired_tombstones` keeps until
-# it is repaired.
+# **What else.** A smaller `gc_grace` is safe where rows end by TTL alone and are never overwritten: every replica that
+# has the cell also has its end. But a hint lives no longer than its table's `gc_grace`, so zero means no hints. A
+# larger one where repair takes long: it costs disk and slower reads. `nodetool garbagecollect` drops what is shadowed;
+# `only_purge_repaired_tombstones` keeps a tombstone until it is repaired.
 #
 # **The interviewer goes on**: *Reads of one partition time out, and it has twelve live rows? (Tombstones: tracing shows
 # how many were read. Find who deletes there; null columns in the driver's bound statements are the classic, leave them
@@ -2532,7 +2522,8 @@ def comeback(down: float, repairing: float, window: float = 3, grace: float = 24
 # * Timestamps from clients without NTP; `USING TIMESTAMP` with milliseconds where microseconds are meant.
 # * A queue as a table; nulls written for columns that merely weren't given.
 # * No repair, or `gc_grace_seconds = 0` "to save disk"; a node started again after three weeks.
-# * A replication factor above the number of racks minus what may fail; factor 2, whose quorum is two: no node may fail.
+# * Factor 3 in two racks: the one that fails may have two of a row's copies, and QUORUM fails with it. Factor 2, whose
+#   quorum is two: no node may fail.
 #
 # ## Where to read on
 #
