@@ -10,8 +10,12 @@
 #
 # **Assumed**: [context managers](../01_core_python/04_context_managers.ipynb) and threads from
 # [concurrency](../01_core_python/02_concurrency.ipynb); basic SQL and transactions. **Left out**: the ORM's session,
-# isolation levels, replication. Everything but the first exercise's fakes runs on a real PostgreSQL 18. It is reached
-# over a Unix socket and without TLS or passwords, so what it costs to connect here is the least that it can cost.
+# isolation levels, replication.
+#
+# **What is real.** The pools are psycopg's and SQLAlchemy's own, on a real PostgreSQL 18. It is reached over a Unix
+# socket and without TLS or passwords, so what it costs to connect here is the least that it can cost. Not real are the
+# connections of the first exercise, which only note their calls; the slider on sizes, a simulation; and in the last
+# exercise PgBouncer and the fork: PostgreSQL itself stands in for the one, a call in the same process for the other.
 
 # %%
 import contextlib
@@ -80,7 +84,8 @@ with services.postgres() as database, database.connect(autocommit=True) as kept:
 #
 # 1. **Reuse**: the price of opening is paid once, not by each request.
 # 2. **A bound**: no more than so many connections, whatever the load. It protects the server, which works best with
-#    few (below), and which refuses all after `max_connections` (100 by default), also you with `psql`.
+#    few (below), and which at `max_connections` (100 by default, 3 of them for superusers only) refuses everybody, also
+#    you with `psql`.
 # 3. **A queue**: who finds none free waits for a while, and then gets an error. Load that can't be carried is felt at
 #    the pool, where it can be measured and refused, not in the database.
 #
@@ -110,8 +115,9 @@ with services.postgres() as database, database.connect(autocommit=True) as kept:
 # * At most `size` blocks run at once, and no more than `size` connections are open, counting those that are just being
 #   opened. Who comes too late waits up to `timeout` seconds (0: not at all) for a place, and then gets `PoolTimeout`
 #   (given). The timeout is for this wait alone.
-# * It is the idle connection that was given back last, after `check`. One for which `check` raises an `Exception` is
-#   closed, and it is the next idle one's turn. Where none is left, it is a new one, which isn't checked.
+# * What is lent is the idle connection that was given back last, once `check` has passed it. One for which `check`
+#   raises an `Exception` is closed, and the next idle one is tried. Where none is left, a new one is lent, which isn't
+#   checked.
 # * Where the block ends normally, the connection is committed; it is idle then.
 # * Where the block or this commit raises anything (`KeyboardInterrupt` too), the connection is rolled back and idle
 #   then, and the exception comes out. Where this rollback raises, the connection is closed instead, and still the
@@ -745,9 +751,9 @@ class BoundedPool(Generic[C]):
 # back. A connection is put among the idle ones before its right is free: the next one finds it there and opens none.
 #
 # **What else.** A `queue.LifoQueue` filled with `size` times None ("a place without a connection") is shorter still:
-# `get(timeout=…)` gives a place and a connection at once; but it hands out empty places while connections are idle. A
-# `Condition` with two counters is longer, and allows what real pools need: first come, first served; a limit on how
-# many wait; a `close` that wakes them.
+# `get(timeout=…)` gives a place and a connection at once; but the None of a connection that had to be closed lies on
+# top, and is handed out while others are idle. A `Condition` with two counters is longer, and allows what real pools
+# need: first come, first served; a limit on how many wait; a `close` that wakes them.
 #
 # **What it costs.** The check is one round trip for each checkout: in a data centre half a millisecond, on a request
 # with twenty queries nothing, on one with a single query a lot. It also proves less than it seems: the connection may
@@ -1037,7 +1043,7 @@ def test_a_statement_that_nobody_reads_on_holds_nothing() -> None:
         lines = statement(pool, 1)
         assert next(lines) == -10, "the oldest entry first"
         assert free(pool) == 1, "a generator inside `with pool.connection()` holds it as long as it lives"
-        assert (withdraw(pool, 1, 40), list(lines)) == (True, [-20, -30]), "the statement of the time of the call"
+        assert (withdraw(pool, 1, 40), list(lines)) == (True, [-20, -30]), "as it was at the first `next`"
 
 
 def test_a_statement_has_the_entries_of_one_account() -> None:
@@ -1445,8 +1451,10 @@ explore(draw_pools, requests_per_second=(20, 600, 220), cores=(1, 16, 2), cpu_ms
 # | transaction | one transaction | session state: `SET`, `LISTEN`, temporary tables, session advisory locks |
 # | statement | one statement | transactions of several statements |
 #
-# In transaction mode prepared statements need PgBouncer 1.21 or later with `max_prepared_statements`; else the driver
-# must not prepare (`prepare_threshold=None` in psycopg, which otherwise prepares a statement after five executions).
+# In transaction mode prepared statements need PgBouncer 1.21 or later with `max_prepared_statements` above 0 (psycopg
+# needs 1.22, and libpq 17 in the client); else the driver must not prepare (`prepare_threshold=None` in psycopg, which
+# otherwise prepares a statement after five executions). No PgBouncer runs in this lesson: what is said of it is from
+# its documentation and psycopg's.
 
 # %% [markdown] exercise pool_budget topic=connection-pooling level=senior minutes=10
 # ## Exercise: The budget of connections
@@ -1609,7 +1617,7 @@ def pool_budget() -> dict[str, float]:
 
 # %% [markdown] after pool_budget
 # 50 ms, 45, 18, 3, 48, 10, 1,800 and 2,667. The proposal of 20 for each process is 320 during a deployment, if pools
-# fill up. The server refuses after 197, whoever asks: new pods fail, the old ones are kept, the deployment hangs, and
+# fill up. At 197 the server refuses all but superusers: new pods fail, the old ones are kept, the deployment hangs, and
 # so does the migration that should have come with it.
 #
 # **What it says.** The tax call costs more connections than all queries together (27 of 45). The pools, not the cores,
@@ -1673,10 +1681,10 @@ with services.postgres() as database, database.connect(autocommit=True) as admin
 # then `pool.open()` in the start-up hook).
 
 # %% [markdown] exercise engine_settings topic=connection-pooling level=senior minutes=15
-# ## Exercise: Three engines to configure
+# ## Exercise: Engines for three places
 #
-# Configure SQLAlchemy for three places. `url` begins with `postgresql+psycopg://`. It is marked by what the engines do
-# on the server.
+# Configure SQLAlchemy for a web worker, a worker behind PgBouncer, and the child of a fork. `url` begins with
+# `postgresql+psycopg://`. It is marked by what the engines do on the server.
 #
 # `web_engine(url)` returns the `Engine` of the web workers:
 #
@@ -1694,6 +1702,11 @@ with services.postgres() as database, database.connect(autocommit=True) as admin
 #
 # `after_fork(engine)` is called in a child right after `fork()`, with an engine that the parent has been using. From
 # then on the engine opens connections of its own; the parent's, idle or in use, are neither used nor closed.
+#
+# **Two stand-ins.** PgBouncer isn't here: the tests give `bouncer_engine` a URL of PostgreSQL itself, and look there
+# whether connections are closed and whether anything is prepared. Nor does anything fork: the tests call `after_fork`
+# in their own process. What the engine opens after it counts as the child's; the connections and the pool from before
+# are the parent's, and have to go on working.
 #
 # ```python
 # >>> with engine_on(web_engine) as (engine, admin), engine.connect() as connection:
@@ -2065,9 +2078,10 @@ def after_fork(engine: sqlalchemy.Engine) -> None:
 #
 # **The interviewer goes on**: *Where would you call `after_fork`? (gunicorn's `post_fork` hook,
 # `os.register_at_fork(after_in_child=…)`; or never, by making the engine in the worker.) How do you drain a pool
-# without a restart, after rotating the password? (`dispose()`: idle ones are closed, those in use at their return to
-# the old pool, which nobody uses.) What does asyncio change? (Nothing in the options; but a task that is cancelled
-# while its query runs leaves a connection that can only be thrown away.)*
+# without a restart, after rotating the password? (`dispose()`: idle ones are closed; those in use go back to the
+# old pool, and end with it when nobody refers to it any more.) What does asyncio change? (Nothing in the options; but a
+# task that is cancelled while its query runs leaves a connection in a state that nobody knows, and SQLAlchemy throws it
+# away.)*
 
 # %% [markdown]
 # ## The interview
