@@ -22,6 +22,7 @@ from typing import Any
 import nbformat
 import psutil
 import psycopg
+import pymongo
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
@@ -62,6 +63,7 @@ LESSON = '''\
 from typing import Any
 
 import psycopg
+import pymongo
 
 from autograder import services
 
@@ -263,6 +265,37 @@ def test_mongo_has_a_database_for_each_call() -> None:
         one.database.orders.insert_one({"cents": 100})
         assert one.database.orders.count_documents({"cents": {"$gt": 10}}) == 1
         assert other.database.orders.count_documents({}) == 0
+
+
+def test_mongo_takes_bulk_writes() -> None:
+    for _ in range(2):
+        with services.mongo() as documents:
+            mugs = documents.database["mugs"]
+            written = mugs.bulk_write(
+                [
+                    pymongo.InsertOne({"_id": 1, "cents": 100}),
+                    pymongo.UpdateOne({"_id": 2}, {"$setOnInsert": {"cents": 200}}, upsert=True),
+                    pymongo.UpdateMany({}, {"$inc": {"cents": 1}}),
+                    pymongo.ReplaceOne({"_id": 1}, {"cents": 300}),
+                ]
+            )
+            assert (written.inserted_count, written.upserted_count, written.modified_count) == (1, 1, 3)
+            assert list(mugs.find()) == [{"_id": 1, "cents": 300}, {"_id": 2, "cents": 201}]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [pymongo.UpdateOne({}, {"$set": {"cents": 0}}, sort={"cents": -1}), pymongo.ReplaceOne({}, {}, sort={"cents": -1})],
+)
+def test_mongo_refuses_a_bulk_write_that_it_would_do_to_another_document(
+    operation: pymongo.UpdateOne | pymongo.ReplaceOne[dict[str, Any]],
+) -> None:
+    with services.mongo() as documents:
+        mugs = documents.database["mugs"]
+        mugs.insert_many([{"_id": 1, "cents": 100}, {"_id": 2, "cents": 200}])
+        with pytest.raises(NotImplementedError, match="sort"):
+            mugs.bulk_write([operation])
+        assert list(mugs.find()) == [{"_id": 1, "cents": 100}, {"_id": 2, "cents": 200}]
 
 
 @pytest.mark.skipif(not services.available("mysql"), reason="no MySQL server here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import secrets
 from importlib.util import find_spec
@@ -50,7 +51,39 @@ def create() -> Documents:
         import mongomock
     except ImportError as error:
         raise CourseError(f"no MongoDB is installed here: {MISSING}") from error
+    _let_bulk_writes_know_sort()
     return Documents("mongomock", mongomock.MongoClient())
+
+
+def _let_bulk_writes_know_sort() -> None:
+    """Let mongomock's collections take a `bulk_write` of PyMongo's updates and replacements.
+
+    Since version 4.11, PyMongo's UpdateOne and ReplaceOne hand an argument `sort` to what collects the operations, None
+    where none was given. That of mongomock 4.3 doesn't know the argument, so each such `bulk_write` is a TypeError.
+    Its collections find their builder by its name in the module at each call, so one put in its place serves them all.
+    """
+    from mongomock import collection
+
+    module: Any = collection
+    if "sort" in inspect.signature(module.BulkOperationBuilder.add_update).parameters:
+        return  # It was put there before, or this mongomock is a newer one.
+
+    class Builder(collection.BulkOperationBuilder):
+        def add_update(self, *args: Any, sort: object = None, **options: Any) -> None:
+            _refuse(sort)
+            super().add_update(*args, **options)  # type: ignore[no-untyped-call]
+
+        def add_replace(self, *args: Any, sort: object = None, **options: Any) -> None:
+            _refuse(sort)
+            super().add_replace(*args, **options)  # type: ignore[no-untyped-call]
+
+    module.BulkOperationBuilder = Builder
+
+
+def _refuse(sort: object) -> None:
+    """Raise NotImplementedError, as mongomock does for what it lacks, instead of updating another document."""
+    if sort is not None:
+        raise NotImplementedError("mongomock's bulk writes can't sort: an operation's `sort` must be None")
 
 
 def find() -> Finding:
