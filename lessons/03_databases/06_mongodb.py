@@ -13,8 +13,9 @@
 # operators do to documents. It doesn't show transactions and sessions, replica sets (write concern, failover), change
 # streams, validators, `explain` and whether an index is used; it takes documents beyond 16 MiB, and two operators on
 # one field in one update, which a server refuses. Several stages and expressions are missing (`$merge`, `$unset`,
-# `$unionWith`, `$setWindowFields`, `$reduce`, `$lookup` with `let`, array filters), and one answers wrongly: `$sum`
-# over a `$map` is 0. Set `MONGODB_URL` to `mongodb://HOST` of a server of yours, and the lesson runs on that.
+# `$unionWith`, `$setWindowFields`, `$reduce`, `$lookup` with `let`, array filters, `sort` of an update), and one
+# answers wrongly: `$sum` over a `$map` is 0. Set `MONGODB_URL` to `mongodb://HOST` of a server of yours, and the lesson
+# runs on that.
 
 # %%
 import datetime as dt
@@ -46,13 +47,14 @@ Doc = dict[str, Any]
 # A collection holds documents, a document is **BSON**: a binary form of JSON with more types (32- and 64-bit integers,
 # `Decimal128`, dates, bytes, `ObjectId`), with its fields in order and its length in front. What follows from that:
 #
-# * **A document is stored, read, cached and written as a whole**, up to 16 MiB. Reading one field of a document in full
-#   reads the document; a projection saves the network, not the disk. Names of fields are stored in each document.
+# * **A document is stored, read, cached and written as a whole**, up to 16 MiB. Who asks for one field makes the server
+#   read all of them; a projection saves the network, not the disk (unless an index holds every field that is asked
+#   for). Names of fields are stored in each document.
 # * **A write to one document is atomic**, however many fields and embedded documents it changes. Two documents are two
 #   writes, unless a transaction holds them together.
 # * `_id` is the primary key, with a unique index, and immutable. If you give none, the driver makes an `ObjectId`: 4
-#   bytes of seconds, 5 random ones, a counter of 3. It sorts roughly by time of creation. A natural key as `_id` makes
-#   inserts idempotent for nothing.
+#   bytes of seconds, 5 random ones, a counter of 3. It sorts roughly by time of creation. With a natural key as
+#   `_id`, an insert that is repeated is refused instead of making a second document.
 # * Dates are milliseconds in UTC: microseconds and time zones are lost, and PyMongo returns naive datetimes unless the
 #   client is `tz_aware=True`. Money goes into whole cents or `Decimal128`, never into floats.
 # * **Missing and null are two things** in a document and one to `{"field": None}`, which matches both. `{"field":
@@ -120,8 +122,7 @@ for count in (10, 100, 1_000, 10_000, 100_000):
 #
 # All that goes wrong between two requests can be brought about without luck and waiting: `Wire` hands out collections
 # that count their requests and let something happen *before* each. The checks use it too. (A `find` counts as one when
-# it is called; a server sends 101 documents first and asks for more batches after that. `Wire` also passes bulk writes
-# to mongomock in the form that it understands: version 4.3 doesn't know an argument of PyMongo's updates.)
+# it is called; a server sends 101 documents first, and the driver asks for more batches after that.)
 
 
 # %%
@@ -145,26 +146,10 @@ class Request(NamedTuple):
     operations: int
 
 
-class WithoutSort:
-    """A bulk write of mongomock's, which doesn't know the argument `sort` of PyMongo's updates and replacements."""
-
-    def __init__(self, bulk: Any) -> None:
-        self._bulk = bulk
-
-    def add_update(self, *args: Any, sort: object = None, **options: Any) -> None:
-        self._bulk.add_update(*args, **options)
-
-    def add_replace(self, *args: Any, sort: object = None, **options: Any) -> None:
-        self._bulk.add_replace(*args, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._bulk, name)
-
-
 class Wire:
     """Collections whose requests are counted; `before` gets the number of each, from 1, before it is carried out.
 
-    `between` is called, if it is there, between the operations of a bulk write (of the stand-in).
+    `between` is called, if it is there, between the operations of a bulk write.
     """
 
     def __init__(self, documents: services.Documents, before: Callable[[int], object] = lambda trip: None) -> None:
@@ -213,20 +198,29 @@ class Watched:
         if not requests:
             raise InvalidOperation("No operations to execute")
         self._wire.request(self._collection.name, "bulk_write", len(requests))
-        if isinstance(self._collection, Collection):
-            return self._collection.bulk_write(requests, ordered=ordered, **options)
-        whole = self._collection
-        bulk = WithoutSort(whole.initialize_ordered_bulk_op() if ordered else whole.initialize_unordered_bulk_op())
-        for each in requests:
-            each._add_to_bulk(bulk)
-        if meddle := self._wire.between:
+        if self._wire.between:
+            return self._one_by_one(requests, ordered, self._wire.between)
+        return self._collection.bulk_write(requests, ordered=ordered, **options)
 
-            def pause() -> Doc:
-                meddle()
-                return {}
-
-            bulk.executors[:] = [step for execute in bulk.executors for step in (pause, execute)][1:]
-        return BulkWriteResult(bulk.execute(), acknowledged=True)
+    def _one_by_one(self, requests: Sequence[Any], ordered: bool, between: Callable[[], object]) -> BulkWriteResult:
+        """Carry out a bulk write as a server may: with what others do between its operations."""
+        total: Doc = dict.fromkeys(("nInserted", "nMatched", "nModified", "nUpserted", "nRemoved"), 0)
+        total |= {"upserted": [], "writeErrors": [], "writeConcernErrors": []}
+        for index, each in enumerate(requests):
+            if index:
+                between()
+            try:
+                done = self._collection.bulk_write([each]).bulk_api_result
+            except BulkWriteError as error:
+                done = error.details
+            for name in total:
+                new = done[name]
+                total[name] += new if isinstance(new, int) else [one | {"index": index} for one in new]
+            if done["writeErrors"] and ordered:
+                break
+        if total["writeErrors"]:
+            raise BulkWriteError(total)
+        return BulkWriteResult(total, acknowledged=True)
 
 
 def once(number: int, action: Callable[[], object]) -> Callable[[int], object]:
@@ -285,9 +279,9 @@ explore(race, b_starts=(0, 5, 2))
 # 3. **Optimistic locking.** If the new value has to be computed in Python: read a version, write with the version in
 #    the filter and `$inc` on it, and start again if nothing matched.
 # 4. **A transaction**, where two documents must change together. It needs a replica set (mongomock has none), costs
-#    more requests, is aborted after 60 s by default, and raises `TransientTransactionError` on conflicts: PyMongo's
-#    `session.with_transaction(callback)` runs the callback **again**, so the callback must bear that. If you need one
-#    in each request, the documents are cut in the wrong place.
+#    more requests, is aborted after 60 s by default, and on a conflict ends in an error that is labelled
+#    `TransientTransactionError`: PyMongo's `session.with_transaction(callback)` then runs the callback **again**, so
+#    the callback must bear that. If you need one in each request, the documents are cut in the wrong place.
 #
 # **Durability is a setting.** With `w: "majority"`, the default since 5.0, a write is acknowledged when a majority of
 # the replica set has it, so a failover doesn't lose it; with `w: 1` it may be rolled back. Reads from secondaries may
@@ -532,7 +526,7 @@ def test_spends_to_the_last_point(mongo: services.Documents) -> None:
     open_account(mongo, points=30)
     wire = Wire(mongo)
     assert spend(wire.collection("accounts"), "ada", 30, "mug") == 0
-    assert wire.trips == 1
+    assert wire.trips == 1, f"{wire.trips} requests where it succeeds: check and change are one step"
     assert account_of(mongo)["latest"] == [{"points": -30, "reason": "mug"}]
 
 
@@ -559,15 +553,15 @@ def test_refuses_to_spend_what_is_not_there_and_changes_nothing(mongo: services.
     with pytest.raises(NotEnough, match="ada"):
         spend(wire.collection("accounts"), "ada", 31, "lamp")
     assert account_of(mongo) == before
-    assert wire.trips <= 2
+    assert wire.trips <= 2, f"{wire.trips} requests to say no"
 
 
 def test_spending_from_no_account_makes_none(mongo: services.Documents) -> None:
     wire = Wire(mongo)
     with pytest.raises(NoAccount, match="bob"):
         spend(wire.collection("accounts"), "bob", 1, "lamp")
-    assert wire.trips <= 2
-    assert mongo.database["accounts"].count_documents({}) == 0
+    assert wire.trips <= 2, f"{wire.trips} requests to say no"
+    assert mongo.database["accounts"].count_documents({}) == 0, "an account was made"
 
 
 def test_spending_keeps_five_entries(mongo: services.Documents) -> None:
@@ -900,7 +894,7 @@ def change_settings(accounts: Collection[Doc], account_id: str, change: Callable
 #
 # Some customers' documents have grown to megabytes, because their orders are embedded. New code is to read customers in
 # schema 3, with the orders in a collection of their own. There are documents of three ages; `orders` may be missing in
-# the two old ones, and its elements stand in any order:
+# the two old ones, and its elements stand in any order, each with a `number` of its own:
 #
 # | schema | customer |
 # | --- | --- |
@@ -908,9 +902,9 @@ def change_settings(accounts: Collection[Doc], account_id: str, change: Callable
 # | 2 | `{"_id", "schema": 2, "name", "address": {"street", "city"}, "orders": […]}` |
 # | 3 | `{"_id", "schema": 3, "name", "address", "order_count": 1, "recent": [{"number": 7, "cents": 900}]}` |
 #
-# In schema 3, `recent` holds the three orders with the highest numbers, highest first, `order_count` the number of all,
-# and there is no `orders`, `street` or `city`. The collection `orders` has `{"_id": "c1/7", "customer": "c1", "number":
-# 7, "cents": 900}`, with all fields of the order.
+# In schema 3, `recent` holds the three orders with the highest numbers, highest first, as they were in the customer;
+# `order_count` is the number of all of them, and there is no `orders`, `street` or `city`. The collection `orders` has
+# `{"_id": "c1/7", "customer": "c1", "number": 7, "cents": 900}`, with all fields of the order.
 #
 # `read_customer(customers, orders, customer_id)` returns the customer in schema 3 as it is stored, or `None` if there
 # is none. If it is of schema 3, that takes **one request** and writes nothing. If it is older, it is migrated first:
@@ -918,19 +912,19 @@ def change_settings(accounts: Collection[Doc], account_id: str, change: Callable
 # * at most **three requests** where nobody interferes, two if there are no orders to move;
 # * if the process dies before any of them, no order is lost: each is in the customer or in `orders`, and the next call
 #   completes the migration;
-# * fields of the customer that the table doesn't name are kept, also if they are set during the migration;
+# * all other fields (`name`, the `address` of schema 2, and what the table doesn't name) are kept, also if they are set
+#   during the migration;
 # * an order that is in `orders` already **isn't touched**: another process may have migrated the customer meanwhile,
 #   and somebody may have changed the order since (a refund);
 # * old code still runs, and adds orders to customers of schema 1 and 2 only. If it has changed `orders`, or in schema 1
 #   `street` or `city`, or somebody else has migrated the customer since you read it, you start again from reading, at
 #   most `ATTEMPTS` (5) times in all, and then raise `Contended(customer_id)`.
 #
-# A `schema` higher than 3 raises `UnknownSchema(customer_id)`, and nothing is written. Use bulk writes through a
-# collection of `Wire`, as the example does.
+# A `schema` higher than 3 raises `UnknownSchema(customer_id)`, and nothing is written.
 #
 # ```python
-# >>> wire = Wire(services.mongo())
-# >>> customers, orders = wire.collection("customers"), wire.collection("orders")
+# >>> database = services.mongo().database
+# >>> customers, orders = database["customers"], database["orders"]
 # >>> old = {"_id": "c1", "name": "Ada", "street": "Mill Lane 2", "city": "York"}
 # >>> _ = customers.insert_one(old | {"orders": [{"number": 7, "cents": 900}]})
 # >>> customer = read_customer(customers, orders, "c1")
@@ -967,7 +961,7 @@ def migrated_of(*numbers: int, **more: Any) -> Doc:
     """Return the customer in schema 3, given the numbers from the highest down."""
     address = {"street": "Mill Lane 2", "city": "York"}
     recent = [order_of(number) for number in numbers[:3]]
-    head = {"_id": "c1", "schema": 3, "name": "Ada", "address": address}
+    head: Doc = {"_id": "c1", "schema": 3, "name": "Ada", "address": address}
     return head | {"order_count": len(numbers), "recent": recent} | more
 
 
@@ -1096,8 +1090,8 @@ def test_a_customer_without_orders(mongo: services.Documents, schema: int, field
     if field == "missing":
         del customer["orders"]
     shop = Shop(mongo, read_customer, customer)
-    assert shop.read() == migrated_of(), "an empty bulk write is an error of the driver's"
-    assert shop.wire.trips <= 2
+    assert shop.read() == migrated_of()
+    assert shop.wire.trips <= 2, f"{shop.wire.sent}: there was nothing to move"
     assert shop.numbers() == []
 
 
@@ -1113,7 +1107,15 @@ def test_fields_it_does_not_know_are_kept(mongo: services.Documents, number: int
     shop = Shop(mongo, read_customer, customer_of(1, 1, vip=True))
     read = shop.read(once(number, lambda: shop.customers.update_one({"_id": "c1"}, {"$set": {"theme": "dark"}})))
     assert read == migrated_of(1, vip=True, theme="dark"), "the migration sets its own fields and no others"
-    assert shop.wire.trips <= 3
+    assert shop.wire.trips <= 3, "this is no reason to start again"
+
+
+def test_an_address_of_the_second_schema_is_none_of_its_fields(mongo: services.Documents) -> None:
+    shop = Shop(mongo, read_customer, customer_of(2, 1))
+    moved_house = {"street": "Castle Road 5", "city": "Leeds"}
+    read = shop.read(once(3, lambda: shop.customers.update_one({"_id": "c1"}, {"$set": {"address": moved_house}})))
+    assert read == migrated_of(1, address=moved_house), "the customer has moved, and an old address was written over it"
+    assert shop.wire.trips <= 3, "this is no reason to start again"
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -1425,10 +1427,11 @@ def read_customer(customers: Collection[Doc], orders: Collection[Doc], customer_
 # take **two deployments**: first code that bears both schemas and leaves the new one alone where it can't write it,
 # then code that migrates.
 #
-# **The interviewer goes on**: *How do you know when you are done? (`count_documents({"schema": {"$ne": 3}})`, which a
-# partial index makes cheap; a job calls `read_customer` for the rest, slowly.) How do you roll back the code? (Schema 3
-# isn't readable by the old one: keep writing both until you are sure.) And who maintains `recent` when an order comes
-# in? (Two documents again: order first, then `$push` with `$slice` and `$inc`, guarded by the order's number.)*
+# **The interviewer goes on**: *How do you know when you are done? (`count_documents({"schema": {"$ne": 3}})`, which an
+# index on `schema` makes cheap, as it skips the 3s; a job calls `read_customer` for the rest, slowly.) How do you roll
+# back the code? (Schema 3 isn't readable by the old one: keep writing both until you are sure.) And who maintains
+# `recent` when an order comes in? (Two documents again: order first, then `$push` with `$slice` and `$inc`, guarded by
+# the order's number.)*
 
 # %% [markdown]
 # ## Many writes, few requests
@@ -1444,7 +1447,7 @@ def read_customer(customers: Collection[Doc], orders: Collection[Doc], customer_
 
 # %%
 with services.mongo() as documents:
-    products = Wire(documents).collection("products")
+    products = documents.database["products"]
     products.insert_one({"_id": "mug", "cents": 950, "revision": 7})
     stale = [
         UpdateOne({"_id": sku, "revision": {"$lt": 5}}, {"$set": {"cents": 1, "revision": 5}}, upsert=True)
@@ -1459,7 +1462,7 @@ with services.mongo() as documents:
     print(list(products.find()))
 
 # %% [markdown]
-# The condition is false for the mug, so the upsert looks for no document and inserts one; the `_id` is taken: E11000.
+# The condition is false for the mug, so the upsert finds no document and inserts one; the `_id` is taken: E11000.
 # Ordered, the lamp never arrives.
 
 # %% [markdown] exercise import_prices topic=mongodb level=senior minutes=14
@@ -1486,7 +1489,7 @@ with services.mongo() as documents:
 #   before.
 #
 # ```python
-# >>> products = Wire(services.mongo()).collection("products")
+# >>> products = services.mongo().database["products"]
 # >>> mug = {"sku": "mug", "cents": 950, "stock": 12, "revision": 7}
 # >>> import_prices(products, [mug, mug | {"sku": "lamp"}])
 # Imported(inserted=2, updated=0, unchanged=0)
@@ -2089,9 +2092,9 @@ def test_only_what_is_put_out_is_looked_up(mongo: services.Documents) -> None:
     report(mongo, best_sellers, [sale(number, (f"p{number}", 1, number)) for number in range(1, 31)], {})
     stages = best_sellers(MARCH, APRIL, 3)
     names = [next(iter(stage)) for stage in stages]
-    assert names.count("$lookup") == 1
+    assert names.count("$lookup") == 1, f"one $lookup is asked for: {names}"
     entering = list(mongo.database["orders"].aggregate(stages[: names.index("$lookup")]))
-    assert len(entering) == 3, f"{len(entering)} searches in products for a report of 3"
+    assert len(entering) <= 3, f"{len(entering)} searches in products for a report of 3"
 
 
 # %% hidden best_sellers points=4
@@ -2131,7 +2134,8 @@ def test_equal_ones_stand_in_the_order_of_their_skus(mongo: services.Documents) 
 def test_the_order_does_not_hang_on_how_the_groups_arrive(mongo: services.Documents) -> None:
     report(mongo, best_sellers, [sale(number, (sku, 1, 500)) for number, sku in enumerate("dbeac")], {})
     stages = best_sellers(MARCH, APRIL, 3)
-    last = max(place for place, stage in enumerate(stages) if "$sort" in stage)
+    last = max((place for place, stage in enumerate(stages) if "$sort" in stage), default=-1)
+    assert last >= 0, "there is no $sort"
     groups = list(mongo.database["orders"].aggregate(stages[:last]))
     mongo.database["groups"].insert_many(groups[::-1])
     found = [each["sku"] for each in mongo.database["groups"].aggregate(stages[last:])]
