@@ -192,7 +192,7 @@ with services.redis() as store:
 #   One round trip that carries no players.
 # * `around(client, board, player, width)` returns `(place, player, points)` for the player and up to `width` (at least
 #   0) places before and after, in order; `[]` for somebody without a result. At most two round trips that carry no more
-#   players than asked for.
+#   players than asked for; a result that comes in between them may shift the places.
 #
 # Points are returned as `int`.
 #
@@ -459,9 +459,10 @@ def around(client: redis.Redis, board: str, player: str, width: int) -> list[tup
 # over a cluster. Cut by league or by region, or keep only the first 10,000 exactly and estimate the others' place from
 # a histogram.
 #
-# **The interviewer goes on**: *How do you end a season? (A new key for each season and an expiry on the old; never
-# `DEL` of two million members, which blocks: `UNLINK`.) What if Redis loses the last second? (Results are in the
-# database; the board can be made again from them. If it can't, it isn't a board but the only copy.)*
+# **The interviewer goes on**: *How do you end a season? (A new key for each season, and `UNLINK` of the old. On Redis
+# `DEL` of two million members blocks, and so does an expiry unless `lazyfree-lazy-expire` is on; Valkey frees both in
+# another thread by default.) What if Redis loses the last second? (Results are in the database; the board can be made
+# again from them. If it can't, it isn't a board but the only copy.)*
 
 # %% [markdown]
 # ## Atomicity: pipeline, transaction, script
@@ -868,11 +869,12 @@ def draw_pause(ttl_ms: int, pause_ms: int) -> Timeline:
 explore(draw_pause, ttl_ms=(10, 80, 20), pause_ms=(1, 80, 45))
 
 # %% [markdown]
-# No expiry, no extension by a background thread and no check "do I still have it?" just before the write closes this
-# gap: the pause may come after the check. What closes it is on the side of the **resource**: a **fencing token**, a
-# number that rises with each acquisition and goes along with each write; the resource refuses a number lower than one
-# that it has seen. In SQL that is one more condition, `UPDATE … WHERE fence <= %s`. Where the resource can't do that,
-# the lock only saves work (*efficiency*) and must not be what correctness hangs on.
+# Neither a longer expiry nor an extension by a background thread nor a check "do I still have it?" just before the
+# write closes this gap: the pause may be longer, or come after the check. What closes it is on the side of the
+# **resource**: a **fencing token**, a number that rises with each acquisition and goes along with each write; the
+# resource refuses a number lower than one that it has seen. In SQL that is one more condition, `UPDATE … WHERE fence <=
+# %s`. Where the resource can't do that, the lock only saves work (*efficiency*) and must not be what correctness hangs
+# on.
 #
 # The second gap is failover: replication is asynchronous, so a promoted replica may not know the lock, and gives it to
 # a second holder. **Redlock** asks a majority of independent servers; its expiry still trusts clocks and pauses, and it
@@ -896,8 +898,9 @@ explore(draw_pause, ttl_ms=(10, 80, 20), pause_ms=(1, 80, 45))
 #   fence, an `int`. Fences rise with the order in which the lock is taken: whoever takes it later has the greater one,
 #   wherever a worker pauses in between.
 # * If a worker dies anywhere in `acquire`, the lock isn't held, or expires within `ttl_ms`.
-# * `release()` gives the lock up if the object holds it, and returns True; else, in particular if it has expired and
-#   somebody else holds it now, it changes nothing and returns False. So `acquire` works again after it.
+# * `release()` gives the lock up if the object holds it, and returns True: whoever calls `acquire` next gets it, the
+#   object itself included. Else, in particular if the lock has expired and somebody else holds it now, it changes
+#   nothing and returns False.
 # * `extend()` sets the expiry to `ttl_ms` from now if the object holds the lock, and returns True; else it changes
 #   nothing and returns False.
 # * `write(client, key, value, fence)` is the resource. `key` is a hash with the fields `value` and `fence`. It stores
@@ -1031,7 +1034,7 @@ def test_only_the_holder_releases(redis: services.Store) -> None:
     assert isinstance(slow.acquire(), int)
     client.delete(slow.lock_key)  # as when it has expired
     assert isinstance(quick.acquire(), int), "it is free now"
-    assert not slow.release(), "it isn't slow's any more"
+    assert not slow.release(), "slow's lock has expired; it is quick's now"
     assert slow.acquire() is None, "quick still holds it"
     assert quick.release()
     assert not quick.release(), "it has been given up already"
@@ -1384,6 +1387,10 @@ def write(client: redis.Redis, key: str, value: str, fence: int) -> bool:
 # **What it doesn't give.** Mutual exclusion. Two workers may *believe* that they hold it; the fence makes that harmless
 # for what checks it. An e-mail checks nothing.
 #
+# **If the reply is lost**, the lock is held by somebody who doesn't know it: nobody gets it until it expires. A client
+# that repeats the command makes no difference, for its own lock is in the way; a script that returns the fence again if
+# the token is its own would.
+#
 # **The interviewer goes on**: *How long is the ttl? (Well above the longest normal run, with `extend` at a third of it;
 # not above what you can wait after a death.) What do you do if `extend` returns False? (Stop at once, roll back.) Do
 # you need the lock? (A unique constraint, `INSERT … ON CONFLICT`, or `SKIP LOCKED` in the database that you write to
@@ -1409,7 +1416,7 @@ def write(client: redis.Redis, key: str, value: str, fence: int) -> bool:
 # * **Redis away** has to mean slow, not down: short timeouts, and then the database, with a limit on how many at once.
 #
 # And the **stampede** (*thundering herd*): a popular key expires, and all who ask for it while one load runs load as
-# well. Here with real threads and a load that takes its time; all readers start at once:
+# well. Here with real threads and a load that takes its time; a reader comes every 3 ms:
 
 
 # %%
@@ -1479,15 +1486,16 @@ explore(draw_stampede, readers=(1, 12, 10), load_ms=(1, 40, 20))
 #
 # * Values are what `json` can write, None included; they are stored under `key` as JSON. A hit is **one** round trip,
 #   and neither `load` nor `pause` is called.
-# * On a miss, who gets the lock, the key `f"{key}:lock"`, loads, stores, gives the lock up and returns the value. The
-#   lock expires after `lock_ms` in case its holder dies. Who has got it looks into the cache once more before it loads.
-# * Who doesn't get the lock calls `pause()` (in production a short sleep with jitter) and begins again, as often as it
-#   takes: it finds the value, or gets the lock.
+# * On a miss, whoever gets the lock, the key `f"{key}:lock"`, loads, stores, gives the lock up and returns the value.
+#   The lock expires after `lock_ms` in case its holder dies. Whoever has got it looks into the cache once more before
+#   the load; a value that is there by then is returned, and the lock given up.
+# * Whoever doesn't get the lock calls `pause()` (in production a short sleep with jitter) and begins again, as often as
+#   it takes: it finds the value, or gets the lock.
 # * A value is stored for `ttl_ms` milliseconds; None, "there is no such thing", for `ttl_ms // 10` (`ttl_ms` is a
 #   multiple of 10). None is a hit like any other.
 # * If `load` raises, the exception comes out, nothing is stored, and the lock is free at once.
 # * A load may take longer than `lock_ms`. Then the lock may be somebody else's by now: the value is stored and returned
-#   all the same, and the other's lock stays, whenever it has passed on.
+#   all the same, and the other's lock stays, even if it has passed on only just before it would be given up.
 # * `load` runs once for each call at most; different keys don't wait for each other.
 #
 # ```python
@@ -1683,7 +1691,7 @@ def test_finds_the_value_that_another_has_loaded(redis: services.Store) -> None:
     load, pause = Loads("mine"), Pauses()
     pause.during = lambda: client.set("k", '"theirs"') if pause.count == 2 else None
     assert cached(client, "k", load, pause, 60_000, 5_000) == "theirs"
-    assert (load.count, pause.count) == (0, 2)
+    assert (load.count, pause.count) == (0, 2), "loads, pauses: it looks into the cache after each pause"
     assert client.get("k:lock") == "another", "it wasn't its lock"
 
 
@@ -1829,8 +1837,9 @@ def cached(client: redis.Redis, key: str, load: Call, pause: Call, ttl_ms: int, 
 # load ends, many have missed already and are about to try for the lock, which is free again.
 #
 # **What it costs.** A miss is five round trips and not two; the others wait, and each pause is two round
-# trips more. 400 readers that look every 50 ms are 16,000 commands a second on one key: use jitter, or a blocking
-# `BLPOP` on a key that the loader pushes to. If staleness is allowed, serving the old value is better than any wait.
+# trips more. 400 readers that look every 50 ms are 16,000 commands a second for one value: pause for longer, or let the
+# loader `PUBLISH` that it's done, with a look at the cache now and then in case that was missed. If staleness is
+# allowed, serving the old value is better than any wait.
 #
 # **What is left.** A late loader stores a value that may be older than the next one's: versions, if that hurts. In
 # production `cached` also catches `redis.ConnectionError` and loads directly, with a limit on how many at once, for a
@@ -1910,7 +1919,7 @@ with services.redis() as store:
 # ## Exercise: A worker that may die
 #
 # Payments come in by the stream `STREAM`, whose group `GROUP` exists. An entry has the fields `payment` (an id that the
-# producer gave), `account` and `cents` (a whole number as Python's `int` reads it, of at most 10^12 either way).
+# producer gave), `account` and `cents` (a whole number as Python's `int` reads it; none is beyond 10^12 either way).
 # Workers die at any line; producers send twice. Write `settle(client, consumer, count, idle_ms, max_deliveries)`, one
 # pass of a worker with the name `consumer`:
 #
@@ -1922,11 +1931,13 @@ with services.redis() as store:
 #   settled counts. The set `SETTLED` holds the ids. Afterwards the entry is acknowledged.
 # * If the process dies between any two commands, nothing is lost and nothing is added twice, as soon as another pass
 #   has been through.
-# * An entry without one of the fields, or whose `cents` aren't a number, goes into the stream `DEAD`, with all its
-#   fields and besides `entry`, its id in `STREAM`; it is acknowledged and stops nobody.
-# * So does, untried, an entry that has been delivered more than `max_deliveries` times, this delivery included.
-# * Entries that have been deleted from the stream while they were pending are passed over.
-# * It returns how many entries it has acknowledged, settled, double and dead ones.
+# * An entry without one of the fields, or whose `cents` aren't a whole number (`"12.50"` isn't), goes into the stream
+#   `DEAD`, with all its fields and one more, `entry`, its id in `STREAM`; it is acknowledged, not settled, and stops
+#   nobody.
+# * An entry that has been delivered more than `max_deliveries` times, this delivery included, goes there in the same
+#   way, whatever is in it.
+# * Entries that have been deleted from the stream while they were pending are passed over, and not counted.
+# * It returns how many entries it has acknowledged: settled, double and dead ones.
 #
 # ```python
 # >>> client = services.redis().client(decode_responses=True)
@@ -1972,8 +1983,9 @@ def pending(client: redis.Redis) -> int:
 # %% solution stream_worker
 # BEGIN SOLUTION
 SETTLE = """
-if redis.call('SADD', KEYS[2], ARGV[3]) == 1 then
+if redis.call('SISMEMBER', KEYS[2], ARGV[3]) == 0 then
     redis.call('HINCRBY', KEYS[3], ARGV[4], ARGV[5])
+    redis.call('SADD', KEYS[2], ARGV[3])
 end
 return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 """
@@ -2091,7 +2103,7 @@ def test_takes_over_its_own_entries_after_a_restart(redis: services.Store) -> No
     open_stream(client)
     pay(client, "p1", "ada", 500)
     hand_out(client, "w1", idle_ms=31_000)
-    assert settle(client, "w1", 10, 30_000, 3) == 1
+    assert settle(client, "w1", 10, 30_000, 3) == 1, "pending under its own name: `>` doesn't hand it out again"
 
 
 def test_settles_all_new_entries_in_batches(redis: services.Store) -> None:
@@ -2156,7 +2168,7 @@ def test_passes_over_what_was_deleted_while_pending(redis: services.Store) -> No
     pay(client, "p2", "ada", 6)
     gone = hand_out(client, "dead", idle_ms=31_000)[0]
     client.xdel(STREAM, gone)
-    assert settle(client, "w1", 10, 30_000, 3) == 1
+    assert settle(client, "w1", 10, 30_000, 3) == 1, "p2; p1 is gone, there is nothing to acknowledge"
     assert client.hgetall(BALANCES) == {"ada": "6"}
 
 
@@ -2303,13 +2315,14 @@ def settle(client: redis.Redis, consumer: str, count: int, idle_ms: int, max_del
 # `xadd` and `xack` in one `pipeline()`.
 
 # %% [markdown] hint stream_worker
-# The script: `if redis.call('SADD', KEYS[2], ARGV[3]) == 1 then redis.call('HINCRBY', KEYS[3], ARGV[4], ARGV[5]) end
-# return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])`. The claim: `cursor, entries, _ = client.xautoclaim(STREAM,
-# GROUP, consumer, idle_ms, cursor, count=count)`.
+# The script: `if redis.call('SISMEMBER', KEYS[2], ARGV[3]) == 0 then redis.call('HINCRBY', KEYS[3], ARGV[4], ARGV[5])
+# redis.call('SADD', KEYS[2], ARGV[3]) end return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])`. The claim: `cursor,
+# entries, _ = client.xautoclaim(STREAM, GROUP, consumer, idle_ms, cursor, count=count)`.
 
 # %% [markdown] after stream_worker
 # **Why.** The order "effect, then acknowledge" gives at least once; the mark by the producer's id makes the second time
-# harmless; one script for all three leaves no line at which dying matters. The id of the *entry* wouldn't do as a mark:
+# harmless; one script for all three leaves no line at which dying matters. In the script the command that can fail (a
+# balance beyond 2^63) comes before the mark, for nothing rolls back. The id of the *entry* wouldn't do as a mark:
 # a producer that sends twice makes two entries.
 #
 # **What it costs.** A round trip for the count of each entry; only those that were claimed need it. `SETTLED` grows for
@@ -2395,6 +2408,8 @@ def settle(client: redis.Redis, consumer: str, count: int, idle_ms: int, max_del
 #   entries vanish one day.
 # * Expiries without jitter; "not found" not cached; no second look after the lock.
 # * No timeouts on the client (`socket_timeout`), a new connection for each request, or a pool smaller than the threads.
+# * Commands that mustn't run twice, with a client that repeats them. `redis.Redis(…)` of redis-py 8 sends again after a
+#   connection error, up to ten times (`from_url`, as here, doesn't): if only the reply was lost, `INCR` counts twice.
 # * Pub/sub as a queue. A group whose pending entries nobody claims.
 # * Scripts that build key names: they break in a cluster. Scores or numbers in Lua above 2^53.
 # * Sessions, cache, queue and locks in one server with one policy.
