@@ -109,7 +109,7 @@ for name, shard_of in strategies.items():
 #
 # ## Hash and modulo
 #
-# Two defects in five characters, and both are asked. The first: `hash()` of a text is **salted for each process**
+# `hash(key) % n` has two defects, and both are asked. The first: `hash()` of a text is **salted for each process**
 # since Python 3.3 (against attacks that make dicts slow), so that two workers route the same key differently:
 
 # %%
@@ -126,7 +126,7 @@ for seed in ("1", "2", "3"):
 # %% [markdown]
 # A router needs a hash that is defined byte by byte: CRC-32, MurmurHash3, xxHash, BLAKE2, of an encoding that is
 # fixed too. It doesn't need to be cryptographic unless users choose keys to hit one shard. Numbers aren't salted, but
-# `hash(n)` is `n`, modulo a prime: keys that are all even leave half the shards empty.
+# `hash(n)` is `n`, modulo a prime of about 2⁶¹: keys that are all even leave half of eight shards empty.
 #
 # The second defect shows on the day when a shard is added. A key stays where it is only if `h % n == h % (n + 1)`,
 # which holds for one in `n + 1`. All others move, though the new shard needs only one in `n + 1`:
@@ -326,7 +326,7 @@ def test_the_shards_stay_even_however_many_are_added(slots: int) -> None:
 
 
 def test_two_routers_agree() -> None:
-    routers = [SlotRouter(["a", "b", "c"], slots=50), SlotRouter(("a", "b", "c"), slots=50)]
+    routers = [SlotRouter(["a", "b", "c"], slots=50), SlotRouter(["a", "b", "c"], slots=50)]
     assert routers[0].add("d") == routers[1].add("d"), "each worker computes the same move"
     assert routers[0].table == routers[1].table, "each worker has the same table"
 
@@ -1146,8 +1146,9 @@ for name, (part, sources, targets) in moves.items():
 #
 # How many shards, then? Size by each resource, take the largest, leave headroom, and think of the day when one is
 # gone: 4 TB and growth to 8 TB in two years, at most 1 TB a shard (what can be restored in the time that is allowed),
-# gives 8; 30,000 writes a second at peak with 5,000 for each primary at 60 % gives 10. So 10 servers; and slots
-# enough for 40. Below two, don't shard: the first shard costs more than all others, in code.
+# gives 8; 30,000 writes a second at peak, with 5,000 that a primary can take and of which 60 % are planned for, gives
+# 10. So 10 servers, and slots enough to go to 40. If the result is below two, don't shard: the second server costs more
+# than all that follow, in code.
 #
 # ## Ranges
 #
@@ -1189,10 +1190,10 @@ for label, at in (
 #   `Piece(start, end, shard)`, ascending, without gaps, together exactly the keys asked for. Neighbours on the same
 #   shard are **one** piece, so that nobody is asked twice in a row. `[]` if `low >= high`.
 # * `split_hot(hits, shard)` gets the number of accesses by key (each 1 or more). The **hottest** range is the one
-#   with the most accesses, the lowest of those with equally many. It is split at one of the keys in `hits`, so that
-#   the busier half has as few accesses as possible; of several such keys, the lowest. From it on the keys go to
-#   `shard`, and it is returned. If the hottest range has only one key with accesses, or `hits` is empty: None, and
-#   nothing has changed.
+#   with the most accesses, the lowest of those with equally many; neighbours on the same shard are two ranges. It is
+#   split, as by `split`, at one of the keys in `hits`, so that the busier half has as few accesses as possible; of
+#   several such keys, at the lowest. That key is returned. If the hottest range has only one key with accesses, or
+#   `hits` is empty: None, and nothing has changed.
 #
 # ```python
 # >>> customers = RangeMap("a")
@@ -1798,7 +1799,7 @@ def test_a_full_page_asks_nobody_again() -> None:
 
 
 def test_a_shard_is_asked_again_when_its_rows_are_used_up() -> None:
-    shards = [OrderShard([Order(9 - n, n, "a") for n in range(9)]), OrderShard([Order(0, 100, "b")] * 1)]
+    shards = [OrderShard([Order(9 - n, n, "a") for n in range(9)]), OrderShard([Order(0, 100, "b")])]
     page = newest_page(shards, 5)
     assert [order.number for order in page] == [0, 1, 2, 3, 4], "all from the first shard"
     assert [shard.calls for shard in shards] == [2, 1], "three rows, three more; once from the other"
