@@ -89,7 +89,9 @@ def watch(tell: Callable[[str], None]) -> None:
         return len(seen) < 4 or any(not name.startswith(trusted) for name in seen)
 
     def hook(event: str, args: tuple[object, ...]) -> None:
-        if event not in WATCHED:
+        # There are thousands of reads in every check, nearly all of other attributes.
+        read = args[1] if event == "object.__getattr__" else None
+        if event not in WATCHED or (type(read) is str and read not in FRAMES):
             return
         thread = ident()
         if thread in busy:
