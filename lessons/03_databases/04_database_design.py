@@ -1540,7 +1540,7 @@ with sessions(2) as (report, migration):
 # batch (short locks, no long transaction that would hold up `VACUUM`), walks along the primary key, can be stopped and
 # started again, and pauses for the replicas.
 
-# %% [markdown] exercise cents_migration topic=database-design level=senior minutes=25
+# %% [markdown] exercise cents_migration topic=database-design level=senior minutes=30
 # ## Exercise: A migration that locks and loses
 #
 # Payments are stored as `euros double precision`, and are to become `cents bigint NOT NULL`. Yesterday's attempt stood
