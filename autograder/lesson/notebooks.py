@@ -101,12 +101,18 @@ def _after(cell: Cell, lesson: Lesson) -> NotebookNode:
     return new_markdown_cell(cell.source, id=f"after-{cell.name}", metadata={"tags": [AFTER_TAG]})
 
 
+def _right(cell: Cell, lesson: Lesson) -> NotebookNode:
+    number = lesson.exercises[cell.name].rights.index(cell) + 1
+    text = _folded("Another right answer", f"```python\n{cell.source}\n```")
+    return new_markdown_cell(text, id=f"right-{cell.name}-{number}", metadata={"tags": [AFTER_TAG]})
+
+
 def _interview(cell: Cell, lesson: Lesson) -> NotebookNode:
     question, _, answer = cell.source.partition("\n")
     return new_markdown_cell(_folded(question.lstrip("# "), answer.strip()), id=f"interview-{_digest(cell)}")
 
 
-# Roles without a maker (starter, wrong, right, waive) are for the prover alone.
+# Roles without a maker (starter, wrong, waive) are for the prover alone.
 MAKERS: Mapping[Role, Callable[[Cell, Lesson], NotebookNode]] = {
     Role.TEXT: _text,
     Role.CODE: _code,
@@ -115,6 +121,7 @@ MAKERS: Mapping[Role, Callable[[Cell, Lesson], NotebookNode]] = {
     Role.CHECK: _check,
     Role.HIDDEN: _hidden,
     Role.HINT: _hint,
+    Role.RIGHT: _right,
     Role.AFTER: _after,
     Role.INTERVIEW: _interview,
 }

@@ -70,6 +70,11 @@ def add(a: int, b: int) -> int:
     return a - b
 
 
+# %% right add
+def add(a: int, b: int) -> int:
+    return sum((a, b))
+
+
 # %% [markdown] hint add
 # Look at `+`.
 
@@ -150,7 +155,7 @@ def test_the_learner_gets_stubs_and_starters_but_no_answer(course: Course) -> No
     assert "1 more test" in cells["hidden-add"]
     assert "1 + 2 points" in cells["exercise-add"]
     assert cells["hint-add-1"].startswith("<details>")
-    assert not any(cell.startswith("after") for cell in cells)
+    assert not any(cell.startswith(("after", "right")) for cell in cells)
 
 
 def test_a_failing_check_does_not_stop_run_all(course: Course) -> None:
@@ -166,6 +171,7 @@ def test_the_instructor_gets_answers_and_hidden_tests(course: Course) -> None:
     assert "return a + b" in cells["solution-add"]
     assert "### BEGIN HIDDEN TESTS\ndef test_adds_zero" in cells["hidden-add"]
     assert cells["after-add"] == "Because."
+    assert "return sum((a, b))" in cells["right-add-1"]
     assert not any("a - b" in source for source in cells.values())
 
 
