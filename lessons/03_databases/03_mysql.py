@@ -740,7 +740,8 @@ for name, by_row in (("STATEMENT", False), ("ROW", True)):
 # several workers, transactions that have no row in common are applied side by side (in 8.4 the source notes this from
 # the *write sets*), and committed in order (`replica_preserve_commit_order`). What no number of workers divides is one
 # large transaction, and all that commits after it waits behind it. The simulation: four sessions, each with
-# transactions of one second back to back, and one batch.
+# transactions of one second back to back, and one batch. (A worker here takes the next transaction at once; a real one
+# first waits for its turn to commit.)
 
 
 # %%
@@ -1835,6 +1836,8 @@ for members in range(1, 8):
     print(f"{members:8}{half + 1:10}{(members - 1) // 2:10}{cut:>22}{downtime:18,.1f} minutes a year")
 
 # %% [markdown]
+# (The last column takes failures as independent, which those of one rack or one release aren't.)
+#
 # An **even number** helps nobody: four members tolerate one failure as three do, have one more that can fail, and can
 # be cut into halves of which neither goes on. Two are *worse* than one: either failure blocks both. And two places are
 # as bad as two members: the place with more of them is a single point of failure. It takes a third place, if only for a
@@ -2362,7 +2365,7 @@ def answers(cursor: Any, statement: str) -> str:
             return "done"
         return str([row[0] if len(row) == 1 else tuple(row) for row in cursor.fetchall()])
     except (psycopg.Error, pymysql.MySQLError) as error:
-        return f"error: {str(error.args[-1]).split(';')[0][:66]}"
+        return "error: " + re.sub(r"course_\w+\.", "", str(error.args[-1])).split(";")[0]  # without the database's name
 
 
 on_mysql: list[str] = []
@@ -2396,7 +2399,7 @@ print("" if on_mysql else NO_SERVER)
 # * **Of MariaDB only**: it has `INSERT … RETURNING`. MySQL 8.4 hasn't: `LAST_INSERT_ID()` after an insert, `SELECT …
 #   FOR UPDATE` before an update. The other way round, `GROUP BY born, id` is refused by MariaDB (in MySQL's
 #   `sql_mode`), whereas MySQL sees as PostgreSQL does that the primary key decides the name. A test on MariaDB proves
-#   nothing for MySQL.
+#   little for MySQL.
 # * **Accepted, with another result**: `7 / 2`, and `'Ada' = 'ADA'`, since MySQL's default collation,
 #   `utf8mb4_0900_ai_ci`, ignores case and accents (in `UNIQUE` and `GROUP BY` as well). No error, other data.
 #
