@@ -138,8 +138,8 @@ def shop(connection: Connection) -> None:
 # A clause knows only what the ones before it have made. Most rules that are learnt by heart follow from that:
 #
 # * An alias of `SELECT` isn't known in `WHERE`, `HAVING` or another column of `SELECT`; `ORDER BY` comes after, and
-#   knows it. (PostgreSQL also takes it in `GROUP BY`, as long as it stands alone. A column of the table by that name
-#   wins there; in `ORDER BY` the alias wins.)
+#   knows it, as long as it stands alone and isn't part of an expression. (PostgreSQL also takes it in `GROUP BY`. A
+#   column of the table by that name wins there; in `ORDER BY` the alias wins.)
 # * `WHERE` filters rows and `HAVING` groups: an aggregate can't be in `WHERE`, and a condition on single rows doesn't
 #   belong in `HAVING`.
 # * A window function sees the rows that `WHERE`, `GROUP BY` and `HAVING` have left. To filter by its result, put it
@@ -149,7 +149,7 @@ def shop(connection: Connection) -> None:
 #
 # It is the order of *meaning*. The planner may do it in any other that returns the same: push conditions down, join
 # in another order, skip what isn't asked for. Even `WHERE b <> 0 AND a / b > 2` promises no order, so that the
-# division may fail; `CASE WHEN b <> 0 THEN a / b > 2 END` does, or `a / nullif(b, 0) > 2`.
+# division may fail; `CASE WHEN b <> 0 THEN a / b > 2 END` does (aggregates apart), or `a / nullif(b, 0) > 2`.
 
 # %%
 CLAUSES = [
@@ -224,8 +224,8 @@ Grid("Three-valued logic", ["expression", "is"], [(text, row and row[0]) for tex
 #
 # `coalesce(x, 0)` says that unknown *is* zero: true of a sum over no rows, false of a temperature. `avg(x)` divides by
 # the known, `avg(coalesce(x, 0))` by all. Over no rows `coalesce(sum(x), 0)` is 0, and `sum(coalesce(x, 0))` is NULL
-# still, since there was nothing to coalesce. And `coalesce(a, '') = coalesce(b, '')` takes an empty text for an unknown
-# one, and no index on `a`.
+# still, since there was nothing to coalesce. And `coalesce(a, '') = coalesce(b, '')` makes an unknown text equal to an
+# empty one, and can't use an index on `a`.
 
 # %%
 with services.postgres(template=shop) as database, database.connect() as connection:
@@ -423,3 +423,765 @@ def nth_salary() -> str:
 # **The interviewer goes on**: *For each department? (`PARTITION BY department_id`, and a left join from the departments
 # for those without one.) With MySQL 5.7, which has no window functions? (Count the different salaries above:
 # `WHERE (SELECT count(DISTINCT e.salary) FROM employees e WHERE e.salary > x.salary) = n - 1`; quadratic.)*
+
+# %% [markdown]
+# ## Joins: which rows, and how many
+#
+# A join is a filtered product: of all pairs of rows those for which `ON` is true. An outer join then adds the rows of
+# one side (`LEFT`, `RIGHT`) or both (`FULL`) that are in no pair, with NULLs for the other one. Two more joins have no
+# keyword. The **semi join** asks whether there is a partner, and returns each row of the left side once at most:
+# `EXISTS (…)`, `IN (…)`. The **anti join** asks for those without one: `NOT EXISTS (…)`.
+#
+# The picture has customers on the left, orders on the right, and a line for each pair in the result. A filled circle
+# without a line is a row that comes alone. Order 13 has no customer (NULL), and customer 9 of order 14 isn't there.
+
+
+# %%
+@dataclass(frozen=True, repr=False)
+class Pairs:
+    """What joins return of two lists of names: for each join the pairs, with None for a side that isn't there."""
+
+    left: Sequence[str]
+    right: Sequence[str]
+    joins: Mapping[str, Sequence[tuple[str | None, str | None]]]
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.joins))
+        return "\n".join(
+            f"{join:{width}} rows: {len(pairs):<3}" + " ".join(f"{one or '∅'}–{other or '∅'}" for one, other in pairs)
+            for join, pairs in self.joins.items()
+        )
+
+    def _repr_html_(self) -> str:
+        panel, row, height = 176, 20, 20 * max(len(self.left), len(self.right)) + 44
+        parts = []
+        for number, (join, pairs) in enumerate(self.joins.items()):
+            x, y = number % 4 * panel, number // 4 * height
+            parts.append(
+                f'<text x="{x}" y="{y + 14}" font-weight="bold">{html.escape(join)}</text>'
+                f'<text x="{x}" y="{y + 29}" opacity="0.7">rows: {len(pairs)}</text>'
+            )
+            places = {
+                (side, name): (x + 46 + 60 * side, y + 44 + row * place)
+                for side, names in enumerate((self.left, self.right))
+                for place, name in enumerate(names)
+            }
+            for one, other in pairs:
+                if one and other:
+                    (x1, y1), (x2, y2) = places[0, one], places[1, other]
+                    parts.append(f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#0072b2" stroke-width="2"/>')
+            found = {(0, one) for one, _ in pairs} | {(1, other) for _, other in pairs}
+            for (side, name), (cx, cy) in places.items():
+                fill = "#0072b2" if (side, name) in found else "none"
+                parts.append(
+                    f'<circle cx="{cx}" cy="{cy}" r="4" fill="{fill}" stroke="currentColor"/>'
+                    f'<text x="{cx + (10 if side else -10)}" y="{cy + 4}" '
+                    f'text-anchor="{"start" if side else "end"}">{html.escape(name)}</text>'
+                )
+        size = (4 * panel, (len(self.joins) + 3) // 4 * height)
+        return (
+            f'<svg role="img" aria-label="joins" viewBox="0 0 {size[0]} {size[1]}" width="{size[0]}" '
+            'style="max-width: 100%; height: auto" fill="currentColor" font-family="sans-serif" font-size="12" '
+            f'xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
+        )
+
+
+JOINS = {
+    "JOIN": "SELECT c.name, o.id::text FROM customers c JOIN orders o ON o.customer_id = c.id",
+    "LEFT JOIN": "SELECT c.name, o.id::text FROM customers c LEFT JOIN orders o ON o.customer_id = c.id",
+    "FULL JOIN": "SELECT c.name, o.id::text FROM customers c FULL JOIN orders o ON o.customer_id = c.id",
+    "CROSS JOIN": "SELECT c.name, o.id::text FROM customers c CROSS JOIN orders o",
+    "IN": "SELECT name, NULL FROM customers WHERE id IN (SELECT customer_id FROM orders)",
+    "EXISTS": "SELECT name, NULL FROM customers c WHERE EXISTS (SELECT FROM orders WHERE customer_id = c.id)",
+    "NOT EXISTS": "SELECT name, NULL FROM customers c WHERE NOT EXISTS (SELECT FROM orders WHERE customer_id = c.id)",
+    "NOT IN": "SELECT name, NULL FROM customers WHERE id NOT IN (SELECT customer_id FROM orders)",
+}
+with services.postgres(template=shop) as database, database.connect() as connection:
+    joined = {join: connection.execute(query.encode() + b" ORDER BY 1, 2").fetchall() for join, query in JOINS.items()}
+    plans = {join: connection.execute(f"EXPLAIN {JOINS[join]}".encode()).fetchall() for join in list(JOINS)[4:]}
+steps = {
+    join: [line.strip(" ->").split("  ")[0] for (line,) in plan if "Cond:" not in line] for join, plan in plans.items()
+}
+display(Grid("How they are carried out", ["query", "plan"], [(join, " / ".join(steps[join])) for join in steps]))
+Pairs(["Ada", "Ben", "Cleo"], ["10", "11", "12", "13", "14", "15"], joined)
+
+# %% [markdown]
+# **`NOT IN` finds nobody**, since the list has a NULL (order 13) and `3 <> NULL` is unknown. `NOT EXISTS` asks for each
+# customer whether a pair is there, and NULL makes no pair. The plans say the same: `NOT EXISTS` is a join like any
+# other, `NOT IN` a subplan that is computed first, hashed if it fits into `work_mem`, and walked through for every row
+# if not. `IN` and `EXISTS` return the same, and become the same semi join. So: `IN` for lists of constants and where
+# there are no NULLs, `NOT EXISTS` whenever there is a NOT.
+#
+# The third way to write an anti join, `LEFT JOIN … WHERE o.id IS NULL`, is right as long as the column that is tested
+# can't be NULL by itself (take the primary key).
+#
+# ### ON or WHERE
+#
+# For an inner join it is the same. For an outer join `ON` decides **what is a partner**, and `WHERE` **what stays**,
+# after the rows without a partner were added. `WHERE o.status = 'paid'` is unknown for these, so that the left join
+# becomes an inner one. And a condition on the *left* table in `ON` removes no row at all: it merely takes its partners
+# away.
+
+# %%
+BASE = "SELECT count(DISTINCT c.id), count(o.id), string_agg(DISTINCT c.name, ', ') FROM customers c LEFT JOIN orders o"
+ENDINGS = [
+    "ON o.customer_id = c.id AND o.status = 'paid'",
+    "ON o.customer_id = c.id WHERE o.status = 'paid'",
+    "ON o.customer_id = c.id AND c.country = 'NL'",
+    "ON o.customer_id = c.id WHERE c.country = 'NL'",
+]
+with services.postgres(template=shop) as database, database.connect() as connection:
+    outer = [(ending, *(connection.execute(f"{BASE} {ending}".encode()).fetchone() or ())) for ending in ENDINGS]
+Grid("customers c LEFT JOIN orders o …", ["…", "customers", "orders", "who"], outer)
+
+# %% [markdown]
+# `NATURAL JOIN` compares *all* columns of equal name; one day somebody adds `created_at` to both tables, and the report
+# is empty. `USING (id)` names the columns, and merges them to one. A comma in `FROM` is a cross join: forget its
+# condition and there is no error, only the product.
+
+# %% [markdown] exercise silent_customers topic=postgresql level=core minutes=12
+# ## Exercise: Customers who stayed away
+#
+# Marketing wants to write to all customers who ordered nothing in March. The first query found nobody; the second one
+# left out those who have never ordered, and they were the point. The tables, without foreign keys:
+#
+# * `customers(id int PRIMARY KEY, name text NOT NULL, joined_on date NOT NULL)`
+# * `orders(id int PRIMARY KEY, customer_id int, placed_on date NOT NULL, status text)`. `customer_id` is NULL for
+#   guests. `status` is NULL for orders that were taken over from the old shop.
+#
+# An order **counts** unless its status is `'cancelled'`; one without status counts. `silent_customers()` returns one
+# statement, a `SELECT` (it may begin with `WITH`), with the parameters `%(start)s` and `%(end)s`, two dates: the period
+# begins with the first and ends **before** the second. It returns a row for each customer who joined before the end of the period and has no counting order
+# within it: `id`, `name`, and the date of the last counting order *before* the period, NULL without one. Those whose
+# last order is the most recent come first, those who never ordered last; within one date by `id`.
+#
+# ```python
+# >>> MARCH = {"start": "2026-03-01", "end": "2026-04-01"}
+# >>> JOINED = [(1, "Ada", "2026-01-05"), (2, "Ben", "2026-01-07"), (3, "Cleo", "2026-02-01")]
+# >>> GUEST, FEBRUARY, APRIL = (1, None, "2026-03-02", "paid"), (2, 2, "2026-02-20", None), (3, 2, "2026-04-01", "paid")
+# >>> ask(mail_order, silent_customers(), MARCH, customers=JOINED, orders=[GUEST, FEBRUARY, APRIL])
+# [(2, 'Ben', '2026-02-20'), (1, 'Ada', None), (3, 'Cleo', None)]
+# >>> ask(mail_order, silent_customers(), MARCH, customers=JOINED, orders=[(4, 1, "2026-03-31", None)])
+# [(2, 'Ben', None), (3, 'Cleo', None)]
+# ```
+
+
+# %%
+def mail_order(connection: Connection) -> None:
+    """Make the tables of customers and their orders."""
+    connection.execute("""
+        CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, joined_on date NOT NULL);
+        CREATE TABLE orders (id int PRIMARY KEY, customer_id int, placed_on date NOT NULL, status text);
+        """)
+
+
+services.postgres(template=mail_order).close()
+
+
+# %% solution silent_customers
+def silent_customers() -> str:
+    """Return the query, with the parameters start and end."""
+    # BEGIN SOLUTION
+    return """
+        WITH counting AS (
+            SELECT customer_id, placed_on FROM orders WHERE status IS DISTINCT FROM 'cancelled'
+        )
+        SELECT c.id, c.name, max(o.placed_on) AS last_order
+        FROM customers AS c
+        LEFT JOIN counting AS o ON o.customer_id = c.id AND o.placed_on < %(start)s
+        WHERE c.joined_on < %(end)s
+            AND NOT EXISTS (
+                SELECT 1 FROM counting AS o
+                WHERE o.customer_id = c.id AND o.placed_on >= %(start)s AND o.placed_on < %(end)s
+            )
+        GROUP BY c.id
+        ORDER BY last_order DESC NULLS LAST, c.id
+        """
+    # END SOLUTION
+
+
+# %% check silent_customers points=2
+PERIOD = {"start": "2026-03-01", "end": "2026-04-01"}
+EARLY = "2025-12-01"
+
+
+def test_a_guests_order_makes_nobody_active() -> None:
+    orders = [(1, None, "2026-03-10", "paid"), (2, 1, "2026-03-11", "paid")]
+    rows = ask(mail_order, silent_customers(), PERIOD, customers=[(1, "Ada", EARLY), (2, "Ben", EARLY)], orders=orders)
+    assert rows == [(2, "Ben", None)], f"Ben ordered nothing, whatever a guest did; got {rows}"
+
+
+def test_an_order_outside_the_period_does_not_count_as_within() -> None:
+    orders = [(1, 1, "2026-02-28", "paid"), (2, 2, "2026-04-01", "paid"), (3, 3, "2026-03-01", "paid")]
+    customers = [(1, "Ada", EARLY), (2, "Ben", EARLY), (3, "Cleo", EARLY)]
+    rows = ask(mail_order, silent_customers(), PERIOD, customers=customers, orders=orders)
+    expected = [(1, "Ada", "2026-02-28"), (2, "Ben", None)]
+    assert rows == expected, f"March includes its first day and ends before April's; expected {expected}, got {rows}"
+
+
+def test_a_cancelled_order_does_not_count() -> None:
+    orders = [(1, 1, "2026-03-10", "cancelled"), (2, 1, "2026-02-10", "cancelled"), (3, 1, "2026-01-10", "paid")]
+    rows = ask(mail_order, silent_customers(), PERIOD, customers=[(1, "Ada", EARLY)], orders=orders)
+    assert rows == [(1, "Ada", "2026-01-10")], f"neither within the period nor as the last before it; got {rows}"
+
+
+# %% hidden silent_customers points=3
+PERIOD = {"start": "2026-03-01", "end": "2026-04-01"}
+EARLY = "2025-12-01"
+
+
+def test_an_order_without_status_counts() -> None:
+    orders = [(1, 1, "2026-03-10", None), (2, 2, "2026-02-10", None)]
+    rows = ask(mail_order, silent_customers(), PERIOD, customers=[(1, "Ada", EARLY), (2, "Ben", EARLY)], orders=orders)
+    assert rows == [(2, "Ben", "2026-02-10")], f"orders from the old shop have no status, and count; got {rows}"
+
+
+def test_one_valid_order_among_cancelled_ones_is_enough() -> None:
+    orders = [(1, 1, "2026-03-10", "cancelled"), (2, 1, "2026-03-10", "paid"), (3, 1, "2026-03-12", "cancelled")]
+    rows = ask(mail_order, silent_customers(), PERIOD, customers=[(1, "Ada", EARLY)], orders=orders)
+    assert rows == [], f"Ada cancelled twice, and ordered once; got {rows}"
+
+
+def test_the_last_of_several_orders_is_shown_and_the_customer_once() -> None:
+    orders = [(1, 1, "2026-01-03", "paid"), (2, 1, "2026-02-03", "sent"), (3, 1, "2026-01-20", None)]
+    orders += [(4, 1, "2026-04-02", "paid"), (5, None, "2026-02-27", "paid"), (6, 2, "2026-02-26", "paid")]
+    rows = ask(mail_order, silent_customers(), PERIOD, customers=[(1, "Ada", EARLY)], orders=orders)
+    assert rows == [(1, "Ada", "2026-02-03")], f"one row, with the last of her own orders before March; got {rows}"
+
+
+def test_comes_in_the_order_of_the_last_order_and_of_the_id() -> None:
+    customers = [(3, "Cleo", EARLY), (5, "Eve", EARLY), (1, "Ada", EARLY), (4, "Ada", EARLY), (2, "Ben", EARLY)]
+    orders = [(1, 4, "2026-01-03", "paid"), (2, 2, "2026-02-03", "paid"), (3, 1, "2026-01-03", "paid")]
+    rows = ask(mail_order, silent_customers(), PERIOD, customers=customers, orders=orders)
+    assert [row[0] for row in rows] == [2, 1, 4, 3, 5], f"February, twice the 3rd of January, twice never; got {rows}"
+
+
+def test_who_joined_after_the_period_was_not_silent_in_it() -> None:
+    customers = [(1, "Ada", "2026-03-31"), (2, "Ben", "2026-04-01"), (3, "Cleo", "2026-05-01")]
+    rows = ask(mail_order, silent_customers(), PERIOD, customers=customers, orders=[(1, None, "2026-03-10", "paid")])
+    assert rows == [(1, "Ada", None)], f"Ada joined on the last day of the period, the others later; got {rows}"
+
+
+def test_there_are_no_orders_at_all() -> None:
+    rows = ask(mail_order, silent_customers(), PERIOD, customers=[(2, "Ben", EARLY), (1, "Ada", EARLY)])
+    assert rows == [(1, "Ada", None), (2, "Ben", None)], f"everybody was silent; got {rows}"
+
+
+def test_another_period_is_another_question() -> None:
+    week = {"start": "2026-03-09", "end": "2026-03-16"}
+    orders = [(1, 1, "2026-03-08", "paid"), (2, 2, "2026-03-15", "paid"), (3, 3, "2026-03-16", "paid")]
+    customers = [(1, "Ada", EARLY), (2, "Ben", EARLY), (3, "Cleo", EARLY)]
+    rows = ask(mail_order, silent_customers(), week, customers=customers, orders=orders)
+    assert rows == [(1, "Ada", "2026-03-08"), (3, "Cleo", None)], f"the week from the 9th to the 15th; got {rows}"
+
+
+# %% wrong silent_customers fails=test_a_guests_order_makes_nobody_active
+# "NOT IN says what I mean": one guest in March, and nobody is found.
+def silent_customers() -> str:
+    """Return the query, with the parameters start and end."""
+    return """
+        SELECT c.id, c.name, max(o.placed_on) AS last_order
+        FROM customers c
+        LEFT JOIN orders o
+            ON o.customer_id = c.id AND o.placed_on < %(start)s AND o.status IS DISTINCT FROM 'cancelled'
+        WHERE c.joined_on < %(end)s
+            AND c.id NOT IN (
+                SELECT customer_id FROM orders
+                WHERE placed_on >= %(start)s AND placed_on < %(end)s AND status IS DISTINCT FROM 'cancelled'
+            )
+        GROUP BY c.id
+        ORDER BY last_order DESC NULLS LAST, c.id
+        """
+
+
+# %% wrong silent_customers fails=test_an_order_without_status_counts
+# "Everything that isn't cancelled": <> loses the orders whose status is unknown.
+def silent_customers() -> str:
+    """Return the query, with the parameters start and end."""
+    return """
+        SELECT c.id, c.name, max(o.placed_on) FILTER (WHERE o.placed_on < %(start)s) AS last_order
+        FROM customers c
+        LEFT JOIN orders o ON o.customer_id = c.id AND o.status <> 'cancelled'
+        WHERE c.joined_on < %(end)s
+        GROUP BY c.id
+        HAVING count(*) FILTER (WHERE o.placed_on >= %(start)s AND o.placed_on < %(end)s) = 0
+        ORDER BY last_order DESC NULLS LAST, c.id
+        """
+
+
+# %% wrong silent_customers fails=test_there_are_no_orders_at_all
+# "Filter the orders in WHERE": who has none before the period is no longer in the result.
+def silent_customers() -> str:
+    """Return the query, with the parameters start and end."""
+    return """
+        SELECT c.id, c.name, max(o.placed_on) AS last_order
+        FROM customers c
+        LEFT JOIN orders o ON o.customer_id = c.id
+        WHERE c.joined_on < %(end)s AND o.placed_on < %(start)s AND o.status IS DISTINCT FROM 'cancelled'
+            AND NOT EXISTS (
+                SELECT FROM orders p
+                WHERE p.customer_id = c.id AND p.placed_on >= %(start)s AND p.placed_on < %(end)s
+                    AND p.status IS DISTINCT FROM 'cancelled'
+            )
+        GROUP BY c.id
+        ORDER BY last_order DESC NULLS LAST, c.id
+        """
+
+
+# %% wrong silent_customers fails=test_comes_in_the_order_of_the_last_order_and_of_the_id
+# "DESC, the most recent first": and before it those who never ordered.
+def silent_customers() -> str:
+    """Return the query, with the parameters start and end."""
+    return """
+        SELECT c.id, c.name, max(o.placed_on) FILTER (WHERE o.placed_on < %(start)s) AS last_order
+        FROM customers c
+        LEFT JOIN orders o ON o.customer_id = c.id AND o.status IS DISTINCT FROM 'cancelled'
+        WHERE c.joined_on < %(end)s
+        GROUP BY c.id
+        HAVING count(*) FILTER (WHERE o.placed_on >= %(start)s AND o.placed_on < %(end)s) = 0
+        ORDER BY last_order DESC, c.id
+        """
+
+
+# %% right silent_customers
+def silent_customers() -> str:
+    """Return the query, with the parameters start and end."""
+    return """
+        SELECT c.id, c.name, max(o.placed_on) FILTER (WHERE o.placed_on < %(start)s) AS last_order
+        FROM customers c
+        LEFT JOIN orders o ON o.customer_id = c.id AND (o.status <> 'cancelled' OR o.status IS NULL)
+        WHERE c.joined_on < %(end)s
+        GROUP BY c.id, c.name
+        HAVING NOT coalesce(bool_or(o.placed_on >= %(start)s AND o.placed_on < %(end)s), false)
+        ORDER BY last_order DESC NULLS LAST, c.id
+        """
+
+
+# %% [markdown] hint silent_customers
+# There are two questions about the orders of a customer: is there one within the period (a yes or no), and which is the
+# last before it (a value, or nothing)? Which of them is an anti join, which an outer one? What is each of your
+# conditions for a row with NULL?
+
+# %% [markdown] hint silent_customers
+# `NOT EXISTS` for the period. `LEFT JOIN … ON` with *all* that makes an order a partner, the date included, and
+# `max(…)`. `status IS DISTINCT FROM 'cancelled'` is true of NULL. Name the counting orders once, in a CTE.
+
+# %% [markdown] hint silent_customers
+# `WITH counting AS (SELECT customer_id, placed_on FROM orders WHERE status IS DISTINCT FROM 'cancelled') SELECT c.id,
+# c.name, max(o.placed_on) AS last_order FROM customers c LEFT JOIN counting o ON o.customer_id = c.id AND o.placed_on
+# < %(start)s WHERE c.joined_on < %(end)s AND NOT EXISTS (…) GROUP BY c.id ORDER BY last_order DESC NULLS LAST, c.id`
+
+# %% [markdown] after silent_customers
+# **Why.** The anti join removes customers before anything is grouped, and can't multiply rows. `GROUP BY c.id` is
+# enough for `c.name` as well: `id` is the primary key, and PostgreSQL knows that it determines the row. The period is
+# half open: `>= start AND < end` needs no last day of the month, is right for timestamps too, and two periods in a row
+# share no moment. `BETWEEN` includes both ends.
+#
+# **Else.** One pass: left join all counting orders, `max(…) FILTER (before)`, and `HAVING count(*) FILTER (within) =
+# 0`. It reads the orders once where the anti join reads them twice; but it reads *all* orders of the customer, while
+# `NOT EXISTS` with an index on `(customer_id, placed_on)` looks at one entry each.
+#
+# **The interviewer goes on**: *Make `customer_id` NOT NULL; is `NOT IN` fine then? (It returns the right rows, and
+# PostgreSQL 18 plans it as a subplan nonetheless.) Who has ordered **every** product of a set? (Relational division:
+# no product without an order by them, two `NOT EXISTS`; or `GROUP BY … HAVING count(DISTINCT product) = n`.)*
+
+# %% [markdown]
+# ## Grouping, and joins that multiply
+#
+# After `GROUP BY` a row is a group. `HAVING` filters groups; `FILTER (WHERE …)` behind an aggregate chooses the rows
+# that this one aggregate sees, so that several questions share one pass. There is no group without a row: a country in
+# which nothing was sold isn't in the report unless something that has all countries is on the left of an outer join.
+#
+# **Grouping sets** compute several groupings at once. `GROUPING SETS ((country, status), (country), ())` is three
+# queries and one scan; `ROLLUP (country, status)` is short for exactly these, a hierarchy with subtotals; `CUBE` takes
+# all subsets. The column that a set leaves out is NULL in its rows, and so is the column of a group of unknowns:
+# `GROUPING(country)` tells them apart. It is 1 where the column was left out.
+
+# %%
+with services.postgres(template=shop) as database, database.connect() as connection:
+    rolled = look(
+        "ROLLUP: two rows with NULL, of which one is the total",
+        connection,
+        """
+        SELECT c.country, GROUPING(c.country) AS left_out, count(*) AS customers, count(o.id) AS orders,
+            sum(o.cents) AS cents, sum(o.cents) FILTER (WHERE o.status = 'paid') AS paid
+        FROM customers c LEFT JOIN orders o ON o.customer_id = c.id
+        GROUP BY ROLLUP (c.country)
+        ORDER BY left_out, c.country
+        """,
+    )
+    fanned = look(
+        "The shipping of the paid orders",
+        connection,
+        """
+        SELECT
+            (SELECT sum(shipping) FROM orders WHERE status = 'paid') AS "orders",
+            (SELECT sum(o.shipping) FROM orders o JOIN lines l ON l.order_id = o.id WHERE o.status = 'paid')
+                AS "joined with lines",
+            (SELECT sum(DISTINCT o.shipping) FROM orders o JOIN lines l ON l.order_id = o.id WHERE o.status = 'paid')
+                AS "joined, sum(DISTINCT)"
+        """,
+    )
+display(rolled)
+fanned
+
+# %% [markdown]
+# The column `customers` of the first table is wrong, and looks right: `count(*)` counts *rows of the join*, of which
+# Ada has three. It takes `count(DISTINCT c.id)`. And Cleo's row with NULLs is counted by `count(*)`, while
+# `count(o.id)` is 0.
+#
+# The second table is the same defect with money, the **fan-out**: a join repeats each row as often as it has partners,
+# and what belongs to the order (its shipping) is added once for each of its lines. `sum(DISTINCT …)` is no cure: it
+# drops equal *amounts*, of different orders as well.
+#
+# Say of each step of a query what **one row** is (its grain). "An order" joined with "a line" is a line. Then there are
+# three ways to get a sum right:
+#
+# * aggregate the many side to the grain of the one side first (a CTE with `GROUP BY order_id`), and join that;
+# * if the other table only decides *which* rows count, don't join: semi join by `EXISTS`;
+# * add up columns at their own grain, in two queries.
+#
+# A check that finds it in a minute: `count(*)` and `count(DISTINCT o.id)` of the join. If they differ, no column of `o`
+# may be summed.
+
+# %% [markdown] exercise campaign_revenue topic=postgresql level=senior minutes=15
+# ## Exercise: The campaign that doubled revenue
+#
+# A report shows what marketing campaigns have brought in, by country. Since orders can belong to several campaigns, its
+# total is higher than what the shop has earned, orders of single services (which have no lines) are missing, and the
+# total is among the rows of the countries. The tables:
+#
+# * `orders(id int PRIMARY KEY, country text, shipping_cents int NOT NULL)`; `country` is NULL where it isn't known.
+# * `order_lines(order_id int NOT NULL, quantity int NOT NULL, cents int NOT NULL)`: none, one or many for an order;
+#   `cents` is the price of one piece. They have no key, and two may be equal.
+# * `order_campaigns(order_id int, campaign text, PRIMARY KEY (order_id, campaign))`
+#
+# Mend `campaign_revenue()`, which returns one `SELECT` (it may begin with `WITH`). Its parameters are `%(campaigns)s`,
+# a `text[]`, and `%(least)s`, a whole number. It is about the orders that belong to **at least one** of the campaigns,
+# each counted once, and returns a row for each country (the orders of unknown country are one group, too):
+#
+# 1. `country`
+# 2. whether the row is the total: false
+# 3. the number of orders
+# 4. the number of orders whose shipping was free, 0 cents
+# 5. the goods in cents: the sum of quantity times price; 0 if there are no lines
+# 6. the shipping in cents
+#
+# Countries are in alphabetical order, the group of unknown country after them. Rows with fewer than `least` orders are
+# left out, so that nobody is recognised by them. The last row is the total (`NULL, true, …`) over **all** orders of
+# these campaigns, those left out included. It is always there; without any order all its numbers are 0.
+#
+# ```python
+# >>> ORDERS = [(1, "NL", 500), (2, "DE", 0), (3, None, 500)]
+# >>> LINES = [(1, 2, 1000), (1, 1, 300), (3, 1, 700)]
+# >>> TAGS = [(1, "spring"), (1, "mail"), (2, "mail"), (3, "spring")]
+# >>> both = {"campaigns": ["spring", "mail"], "least": 1}
+# >>> for row in ask(campaign_tables, campaign_revenue(), both, orders=ORDERS, order_lines=LINES, order_campaigns=TAGS):
+# ...     print(row)
+# ('DE', False, 1, 1, 0, 0)
+# ('NL', False, 1, 0, 2300, 500)
+# (None, False, 1, 0, 700, 500)
+# (None, True, 3, 1, 3000, 1000)
+# >>> none = {"campaigns": ["autumn"], "least": 1}
+# >>> ask(campaign_tables, campaign_revenue(), none, orders=ORDERS, order_lines=LINES, order_campaigns=TAGS)
+# [(None, True, 0, 0, 0, 0)]
+# ```
+
+
+# %%
+def campaign_tables(connection: Connection) -> None:
+    """Make the tables of orders, their lines and their campaigns."""
+    connection.execute("""
+        CREATE TABLE orders (id int PRIMARY KEY, country text, shipping_cents int NOT NULL);
+        CREATE TABLE order_lines (order_id int NOT NULL, quantity int NOT NULL, cents int NOT NULL);
+        CREATE TABLE order_campaigns (order_id int, campaign text, PRIMARY KEY (order_id, campaign));
+        """)
+
+
+services.postgres(template=campaign_tables).close()
+
+
+# %% solution campaign_revenue
+def campaign_revenue() -> str:
+    """Return the query, with the parameters campaigns and least."""
+    # BEGIN SOLUTION
+    return """
+        WITH goods AS (
+            SELECT order_id, sum(quantity * cents) AS cents FROM order_lines GROUP BY order_id
+        )
+        SELECT o.country, GROUPING(o.country) = 1 AS total, count(*),
+            count(*) FILTER (WHERE o.shipping_cents = 0),
+            coalesce(sum(g.cents), 0), coalesce(sum(o.shipping_cents), 0)
+        FROM orders AS o
+        LEFT JOIN goods AS g ON g.order_id = o.id
+        WHERE EXISTS (
+            SELECT 1 FROM order_campaigns AS c WHERE c.order_id = o.id AND c.campaign = ANY (%(campaigns)s)
+        )
+        GROUP BY ROLLUP (o.country)
+        HAVING GROUPING(o.country) = 1 OR count(*) >= %(least)s
+        ORDER BY total, o.country
+        """
+    # END SOLUTION
+
+
+# %% starter campaign_revenue
+def campaign_revenue() -> str:
+    """Return the query, with the parameters campaigns and least."""
+    return """
+        SELECT o.country, o.country IS NULL AS total, count(DISTINCT o.id),
+            count(DISTINCT o.id) FILTER (WHERE o.shipping_cents = 0),
+            sum(l.quantity * l.cents), sum(o.shipping_cents)
+        FROM orders o
+        JOIN order_lines l ON l.order_id = o.id
+        JOIN order_campaigns c ON c.order_id = o.id AND c.campaign = ANY (%(campaigns)s)
+        GROUP BY ROLLUP (o.country)
+        HAVING count(DISTINCT o.id) >= %(least)s
+        ORDER BY o.country
+        """
+
+
+# %% check campaign_revenue points=2
+BOTH = {"campaigns": ["spring", "mail"], "least": 1}
+
+
+def test_an_order_of_two_campaigns_counts_once() -> None:
+    rows = ask(
+        campaign_tables,
+        campaign_revenue(),
+        BOTH,
+        orders=[(1, "NL", 500)],
+        order_lines=[(1, 1, 1000)],
+        order_campaigns=[(1, "spring"), (1, "mail")],
+    )
+    expected = [("NL", False, 1, 0, 1000, 500), (None, True, 1, 0, 1000, 500)]
+    assert rows == expected, f"one order of 10 € with 5 € of shipping; got {rows}, not {expected}"
+
+
+def test_shipping_does_not_grow_with_the_lines() -> None:
+    rows = ask(
+        campaign_tables,
+        campaign_revenue(),
+        BOTH,
+        orders=[(1, "NL", 500), (2, "NL", 500)],
+        order_lines=[(1, 1, 1000), (1, 3, 200), (1, 3, 200), (2, 1, 100)],
+        order_campaigns=[(1, "spring"), (2, "mail")],
+    )
+    expected = [("NL", False, 2, 0, 2300, 1000), (None, True, 2, 0, 2300, 1000)]
+    assert rows == expected, f"two orders, 5 € of shipping each, and two equal lines are two; got {rows}"
+
+
+def test_an_order_without_lines_is_in_the_report() -> None:
+    rows = ask(
+        campaign_tables, campaign_revenue(), BOTH, orders=[(1, "NL", 500)], order_campaigns=[(1, "spring"), (9, "mail")]
+    )
+    expected = [("NL", False, 1, 0, 0, 500), (None, True, 1, 0, 0, 500)]
+    assert rows == expected, f"its goods are 0, and its shipping was paid; got {rows}"
+
+
+# %% hidden campaign_revenue points=4
+BOTH = {"campaigns": ["spring", "mail"], "least": 1}
+
+
+def test_the_unknown_country_is_not_the_total() -> None:
+    rows = ask(
+        campaign_tables,
+        campaign_revenue(),
+        BOTH,
+        orders=[(1, None, 100), (2, "ZA", 20), (3, "AT", 3), (4, None, 1000)],
+        order_campaigns=[(n, "mail") for n in (1, 2, 3, 4)],
+    )
+    expected = [
+        ("AT", False, 1, 0, 0, 3),
+        ("ZA", False, 1, 0, 0, 20),
+        (None, False, 2, 0, 0, 1100),
+        (None, True, 4, 0, 0, 1123),
+    ]
+    assert rows == expected, f"countries in order, the unknown after them, the total at the end; got {rows}"
+
+
+def test_other_campaigns_and_none_do_not_count() -> None:
+    rows = ask(
+        campaign_tables,
+        campaign_revenue(),
+        {"campaigns": ["mail"], "least": 1},
+        orders=[(1, "NL", 100), (2, "NL", 20), (3, "DE", 3)],
+        order_lines=[(1, 1, 7), (2, 1, 70), (3, 1, 700)],
+        order_campaigns=[(1, "mail"), (1, "spring"), (2, "spring")],
+    )
+    expected = [("NL", False, 1, 0, 7, 100), (None, True, 1, 0, 7, 100)]
+    assert rows == expected, f"only the order 1 belongs to the campaign; got {rows}"
+
+
+def test_no_campaign_is_no_order_and_a_total_of_zeros() -> None:
+    tables: dict[str, list[Row]] = {"orders": [(1, "NL", 100)], "order_campaigns": [(1, "mail")]}
+    rows = ask(campaign_tables, campaign_revenue(), {"campaigns": [], "least": 1}, **tables)
+    assert rows == [(None, True, 0, 0, 0, 0)], f"the total is always there, with 0 and not NULL; got {rows}"
+
+
+def test_counts_the_orders_with_free_shipping() -> None:
+    rows = ask(
+        campaign_tables,
+        campaign_revenue(),
+        BOTH,
+        orders=[(1, "NL", 0), (2, "NL", 1), (3, "NL", 0), (4, "DE", 1)],
+        order_lines=[(1, 1, 1), (1, 1, 1)],
+        order_campaigns=[(1, "mail"), (1, "spring"), (2, "mail"), (3, "mail"), (4, "mail")],
+    )
+    assert [(row[0], row[3]) for row in rows] == [("DE", 0), ("NL", 2), (None, 2)], f"two orders are free; got {rows}"
+
+
+def test_small_groups_are_hidden_and_still_in_the_total() -> None:
+    rows = ask(
+        campaign_tables,
+        campaign_revenue(),
+        {"campaigns": ["mail"], "least": 2},
+        orders=[(1, "NL", 1), (2, "NL", 2), (3, "DE", 4), (4, None, 8)],
+        order_lines=[(3, 1, 50), (3, 1, 50)],
+        order_campaigns=[(n, "mail") for n in (1, 2, 3, 4)],
+    )
+    expected = [("NL", False, 2, 0, 0, 3), (None, True, 4, 0, 100, 15)]
+    assert rows == expected, f"DE and the unknown have one order each, whatever their lines; got {rows}"
+
+
+def test_the_total_stays_if_it_is_small_itself() -> None:
+    tables: dict[str, list[Row]] = {"orders": [(1, "NL", 100)], "order_campaigns": [(1, "mail")]}
+    rows = ask(campaign_tables, campaign_revenue(), {"campaigns": ["mail"], "least": 5}, **tables)
+    assert rows == [(None, True, 1, 0, 0, 100)], f"the total is always there; got {rows}"
+
+
+def test_the_quantity_multiplies_the_price_of_a_piece() -> None:
+    rows = ask(
+        campaign_tables,
+        campaign_revenue(),
+        BOTH,
+        orders=[(1, "NL", 0)],
+        order_lines=[(1, 3, 100), (1, 2, 50), (2, 9, 9999)],
+        order_campaigns=[(1, "mail")],
+    )
+    assert [row[4] for row in rows] == [400, 400], f"3 × 100 + 2 × 50; got {rows}"
+
+
+# %% wrong campaign_revenue fails=test_shipping_does_not_grow_with_the_lines
+# "DISTINCT removes what is double": it removes equal amounts, of different orders too.
+def campaign_revenue() -> str:
+    """Return the query, with the parameters campaigns and least."""
+    return """
+        SELECT o.country, GROUPING(o.country) = 1 AS total, count(DISTINCT o.id),
+            count(DISTINCT o.id) FILTER (WHERE o.shipping_cents = 0),
+            coalesce(sum(DISTINCT l.quantity * l.cents), 0), coalesce(sum(DISTINCT o.shipping_cents), 0)
+        FROM orders o
+        LEFT JOIN order_lines l ON l.order_id = o.id
+        JOIN order_campaigns c ON c.order_id = o.id AND c.campaign = ANY (%(campaigns)s)
+        GROUP BY ROLLUP (o.country)
+        HAVING GROUPING(o.country) = 1 OR count(DISTINCT o.id) >= %(least)s
+        ORDER BY total, o.country
+        """
+
+
+# %% wrong campaign_revenue fails=test_an_order_of_two_campaigns_counts_once
+# "The lines were the trouble": they are added up first, and each campaign still repeats its orders.
+def campaign_revenue() -> str:
+    """Return the query, with the parameters campaigns and least."""
+    return """
+        WITH goods AS (SELECT order_id, sum(quantity * cents) AS cents FROM order_lines GROUP BY order_id)
+        SELECT o.country, GROUPING(o.country) = 1 AS total, count(*), count(*) FILTER (WHERE o.shipping_cents = 0),
+            coalesce(sum(g.cents), 0), coalesce(sum(o.shipping_cents), 0)
+        FROM orders o
+        LEFT JOIN goods g ON g.order_id = o.id
+        JOIN order_campaigns c ON c.order_id = o.id AND c.campaign = ANY (%(campaigns)s)
+        GROUP BY ROLLUP (o.country)
+        HAVING GROUPING(o.country) = 1 OR count(*) >= %(least)s
+        ORDER BY total, o.country
+        """
+
+
+# %% wrong campaign_revenue fails=test_the_unknown_country_is_not_the_total
+# "NULL is the total": so is the group of unknown country.
+def campaign_revenue() -> str:
+    """Return the query, with the parameters campaigns and least."""
+    return """
+        WITH goods AS (SELECT order_id, sum(quantity * cents) AS cents FROM order_lines GROUP BY order_id)
+        SELECT o.country, o.country IS NULL AS total, count(*), count(*) FILTER (WHERE o.shipping_cents = 0),
+            coalesce(sum(g.cents), 0), coalesce(sum(o.shipping_cents), 0)
+        FROM orders o
+        LEFT JOIN goods g ON g.order_id = o.id
+        WHERE o.id IN (SELECT order_id FROM order_campaigns WHERE campaign = ANY (%(campaigns)s))
+        GROUP BY ROLLUP (o.country)
+        HAVING o.country IS NULL OR count(*) >= %(least)s
+        ORDER BY total, o.country
+        """
+
+
+# %% wrong campaign_revenue fails=test_small_groups_are_hidden_and_still_in_the_total
+# "Hide them before the total is made": then the total isn't one.
+def campaign_revenue() -> str:
+    """Return the query, with the parameters campaigns and least."""
+    return """
+        WITH chosen AS (
+            SELECT o.*, (SELECT coalesce(sum(quantity * cents), 0) FROM order_lines l WHERE l.order_id = o.id) AS goods
+            FROM orders o
+            WHERE o.id IN (SELECT order_id FROM order_campaigns WHERE campaign = ANY (%(campaigns)s))
+        ), sizes AS (
+            SELECT *, count(*) OVER (PARTITION BY country) AS size FROM chosen
+        )
+        SELECT country, GROUPING(country) = 1 AS total, count(*), count(*) FILTER (WHERE shipping_cents = 0),
+            coalesce(sum(goods), 0), coalesce(sum(shipping_cents), 0)
+        FROM sizes WHERE size >= %(least)s
+        GROUP BY ROLLUP (country) ORDER BY total, country
+        """
+
+
+# %% right campaign_revenue
+def campaign_revenue() -> str:
+    """Return the query, with the parameters campaigns and least."""
+    return """
+        WITH chosen AS (
+            SELECT DISTINCT o.id, o.country, o.shipping_cents
+            FROM orders o JOIN order_campaigns c ON c.order_id = o.id WHERE c.campaign = ANY (%(campaigns)s)
+        ), goods AS (
+            SELECT chosen.*, lines.cents
+            FROM chosen
+            CROSS JOIN LATERAL (
+                SELECT coalesce(sum(quantity * cents), 0) AS cents FROM order_lines WHERE order_id = chosen.id
+            ) AS lines
+        )
+        SELECT country, false AS total, count(*), count(nullif(shipping_cents <> 0, true)), sum(cents),
+            sum(shipping_cents)
+        FROM goods GROUP BY country HAVING count(*) >= %(least)s
+        UNION ALL
+        SELECT NULL, true, count(*), count(nullif(shipping_cents <> 0, true)), coalesce(sum(cents), 0),
+            coalesce(sum(shipping_cents), 0)
+        FROM goods
+        ORDER BY total, country
+        """
+
+
+# %% [markdown] hint campaign_revenue
+# What is one row after each of the starter's joins? Which of the two tables is needed for its numbers, and which only
+# to decide whether an order counts?
+
+# %% [markdown] hint campaign_revenue
+# Lines: a CTE with one row for each order, and a left join. Campaigns: `EXISTS`. The total: `ROLLUP` makes it, and
+# `GROUPING(o.country) = 1` recognises it, in `SELECT`, in `HAVING` and for the order. `()` makes a row even of nothing;
+# which aggregates are NULL there?
+
+# %% [markdown] hint campaign_revenue
+# `WITH goods AS (SELECT order_id, sum(quantity * cents) AS cents FROM order_lines GROUP BY order_id) SELECT o.country,
+# GROUPING(o.country) = 1 AS total, … FROM orders o LEFT JOIN goods g ON g.order_id = o.id WHERE EXISTS (…) GROUP BY
+# ROLLUP (o.country) HAVING GROUPING(o.country) = 1 OR count(*) >= %(least)s ORDER BY total, o.country`
+
+# %% [markdown] after campaign_revenue
+# **Why.** Both repairs bring the query back to the grain "an order": `goods` has at most one row for each, and `EXISTS`
+# can't repeat one. After that `count(*)` and `sum` are simply right, and no `DISTINCT` is needed. A `DISTINCT` that
+# somebody adds "because there were duplicates" is the sign of a join that nobody understood.
+#
+# **What it costs.** `goods` adds up all lines of the shop, also those of other campaigns. If few orders are chosen and
+# `order_lines(order_id)` has an index, the correlated form (`LATERAL`, below) reads only theirs.
+#
+# **Else.** `UNION ALL` of two groupings reads everything twice, unless a CTE keeps the rows. A report that has to show
+# countries without orders needs a table of countries on the left.
+#
+# **The interviewer goes on**: *Revenue **by campaign**, and an order of two campaigns counts for both: what is the
+# total? (Not the sum of the rows: sets that overlap don't add up. Say so in the report, or attribute each order to one
+# campaign, or by halves.) How would a test have found the defect? (The total against `sum` over the orders alone, with
+# one order in two campaigns among the data.)*
