@@ -30,7 +30,7 @@ from autograder.notebook.figures import explore
 # %% [markdown]
 # Two tools for the whole lesson. `look` runs a query and shows what it returns. `ask` is for exercises and their
 # tests: it makes empty tables, fills them with the rows that the call names, and returns what a query finds. For short
-# results it turns a `numeric` that is a whole number into an `int`, and dates and times into text.
+# results it turns a `numeric` that is a whole number into an `int`, and dates and times into text. `day` makes a date of such a text.
 
 # %%
 Connection = psycopg.Connection[Any]
@@ -89,6 +89,9 @@ def plain(value: object) -> object:
     if isinstance(value, Decimal) and value == int(value):
         return int(value)
     return str(value) if isinstance(value, dt.date) else value
+
+
+day = dt.date.fromisoformat
 
 
 def ask(
@@ -557,7 +560,7 @@ Grid("customers c LEFT JOIN orders o …", ["…", "customers", "orders", "who"]
 # last; within one date by `id`.
 #
 # ```python
-# >>> MARCH = {"start": "2026-03-01", "end": "2026-04-01"}
+# >>> MARCH = {"start": day("2026-03-01"), "end": day("2026-04-01")}
 # >>> JOINED = [(1, "Ada", "2026-01-05"), (2, "Ben", "2026-01-07"), (3, "Cleo", "2026-02-01")]
 # >>> GUEST, FEBRUARY, APRIL = (1, None, "2026-03-02", "paid"), (2, 2, "2026-02-20", None), (3, 2, "2026-04-01", "paid")
 # >>> ask(mail_order, silent_customers(), MARCH, customers=JOINED, orders=[GUEST, FEBRUARY, APRIL])
@@ -602,7 +605,7 @@ def silent_customers() -> str:
 
 
 # %% check silent_customers points=2
-PERIOD = {"start": "2026-03-01", "end": "2026-04-01"}
+PERIOD = {"start": day("2026-03-01"), "end": day("2026-04-01")}
 EARLY = "2025-12-01"
 
 
@@ -627,7 +630,7 @@ def test_a_cancelled_order_does_not_count() -> None:
 
 
 # %% hidden silent_customers points=3
-PERIOD = {"start": "2026-03-01", "end": "2026-04-01"}
+PERIOD = {"start": day("2026-03-01"), "end": day("2026-04-01")}
 EARLY = "2025-12-01"
 
 
@@ -669,7 +672,7 @@ def test_there_are_no_orders_at_all() -> None:
 
 
 def test_another_period_is_another_question() -> None:
-    week = {"start": "2026-03-09", "end": "2026-03-16"}
+    week = {"start": day("2026-03-09"), "end": day("2026-03-16")}
     orders = [(1, 1, "2026-03-08", "paid"), (2, 2, "2026-03-15", "paid"), (3, 3, "2026-03-16", "paid")]
     customers = [(1, "Ada", EARLY), (2, "Ben", EARLY), (3, "Cleo", EARLY)]
     rows = ask(mail_order, silent_customers(), week, customers=customers, orders=orders)
@@ -858,7 +861,8 @@ fanned
 # * `order_campaigns(order_id int, campaign text, PRIMARY KEY (order_id, campaign))`
 #
 # Mend `campaign_revenue()`, which returns one `SELECT` (it may begin with `WITH`). Its parameters are `%(campaigns)s`,
-# a `text[]`, and `%(least)s`, a whole number. It is about the orders that belong to **at least one** of the campaigns,
+# a `text[]` (it may be empty; write `%(campaigns)s::text[]` where the context doesn't tell its type), and `%(least)s`,
+# a whole number from 1. It is about the orders that belong to **at least one** of the campaigns,
 # each counted once, and returns a row for each country (the orders of unknown country are one group, too):
 #
 # 1. `country`
@@ -1192,8 +1196,8 @@ def campaign_revenue() -> str:
 #
 # `GROUP BY` makes one row of many. A **window function** keeps the rows, and computes for each of them from others:
 # `function OVER (PARTITION BY … ORDER BY … frame)`. `PARTITION BY` says which rows belong together, `ORDER BY` their
-# order, and the **frame** which of them the function sees, seen from the current row. They are evaluated after `HAVING`,
-# so that an aggregate may be inside: `rank() OVER (ORDER BY sum(cents) DESC)`.
+# order, and the **frame** which of them the function sees, seen from the current row. They are evaluated after
+# `HAVING`, so that an aggregate may be inside: `rank() OVER (ORDER BY sum(cents) DESC)`.
 #
 # Three families: those that number (`row_number`, `rank`, `dense_rank`, `ntile`, `percent_rank`); those that fetch
 # (`lag`, `lead`, `first_value`, `last_value`, `nth_value`); and any aggregate. Ties decide between the first three:
@@ -1271,10 +1275,10 @@ explore(draw_frame, row=(1, 8, 5), mode=(0, 2, 2), preceding=(0, 3, 2), followin
 # %% [markdown]
 # ### The first n of each group, and LATERAL
 #
-# There are two ways. A window function numbers all rows, and a query around it keeps those up to n; it reads everything
-# once. **`LATERAL`** lets a subquery in `FROM` use columns of what stands before it, and so is run for each of its rows:
-# "for each customer the two largest orders". With an index on `(customer_id, cents)` it reads n entries for each
-# customer, and is the better one when there are few groups with many rows.
+# There are two ways. A window function numbers all rows, and a query around it keeps those up to n; it reads
+# everything once. **`LATERAL`** lets a subquery in `FROM` use columns of what stands before it, and so is run for each
+# of its rows: "for each customer the two largest orders". With an index on `(customer_id, cents)` it reads n entries
+# for each customer, and is the better one when there are few groups with many rows.
 
 # %%
 with services.postgres(template=shop) as database, database.connect() as connection:
@@ -1293,9 +1297,9 @@ with services.postgres(template=shop) as database, database.connect() as connect
 largest
 
 # %% [markdown]
-# `LEFT JOIN LATERAL … ON true` keeps Cleo, whom `CROSS JOIN LATERAL` (or a comma) would lose. `LIMIT` cuts through ties;
-# `FETCH FIRST 2 ROWS WITH TIES` returns those as well that are equal to the last one by the `ORDER BY`. PostgreSQL's
-# own `SELECT DISTINCT ON (customer_id) … ORDER BY customer_id, cents DESC` is the short form for n = 1.
+# `LEFT JOIN LATERAL … ON true` keeps Cleo, whom `CROSS JOIN LATERAL` (or a comma) would lose. `LIMIT` cuts through
+# ties; `FETCH FIRST 2 ROWS WITH TIES` returns those as well that are equal to the last one by the `ORDER BY`.
+# PostgreSQL's own `SELECT DISTINCT ON (customer_id) … ORDER BY customer_id, cents DESC` is the short form for n = 1.
 
 # %% [markdown] exercise top_products topic=postgresql level=senior minutes=12
 # ## Exercise: The best three of each category
@@ -1585,17 +1589,688 @@ def top_products() -> str:
 # `FROM categories c LEFT JOIN placed r ON r.category_id = c.id AND r.place <= %(n)s`.
 
 # %% [markdown] after top_products
-# **Why.** "Top 3" is three questions, and the interviewer waits for you to ask: three rows (`row_number` with a key that
-# decides), all that fewer than three others beat (`rank`), or the three highest values (`dense_rank`). With a tie for
-# the first place they return 3, 3 and 4 rows of the data of the first test.
+# **Why.** "Top 3" is three questions, and the interviewer waits for you to ask: three rows (`row_number` with a key
+# that decides), all that fewer than three others beat (`rank`), or the three highest values (`dense_rank`). With a tie
+# for the first place they return 3, 3 and 4 rows of the data of the first test.
 #
-# **What it costs.** The window function sorts all products by category and revenue. PostgreSQL stops early where it can:
-# a condition `rank() <= 3` of a query around it becomes a *run condition* of the `WindowAgg` node (since 15), which
-# then counts no further within a partition. Here it stands in the `ON` of an outer join, and isn't used.
+# **What it costs.** The window function sorts all products by category and revenue. PostgreSQL stops early where it
+# can: a condition `rank() <= 3` of the query around becomes a *run condition* of the `WindowAgg` node, which then
+# counts no further within a partition; `ON` of a left join is as good as `WHERE` for that. The sort stays.
 #
-# **Else.** `LATERAL` with `FETCH FIRST (n) ROWS WITH TIES`, once for each category: for *stored* values with an index it
-# is unbeatable; a sum has to be computed whole in any case.
+# **Else.** `LATERAL` with `FETCH FIRST (n) ROWS WITH TIES`, once for each category: for *stored* values with an index
+# it is unbeatable; a sum has to be computed whole in any case.
 #
 # **The interviewer goes on**: *The best in total, of all categories, and its share? (`rank() OVER (ORDER BY …)` beside
 # the other, and `cents / sum(cents) OVER ()`; careful, `int / int` is cut off, and a sum may be 0.) The second best
 # only? (`place = 2` may be nobody.)*
+
+# %% [markdown]
+# ### Rows that aren't there
+#
+# A window function knows rows and no calendar. `lag(cents)` is the row before, of whatever month that is; the mean of
+# the last three rows isn't the mean of the last three months; a chart over `GROUP BY month` draws a line across the
+# month in which nothing was sold. The cure comes before the window: make a row for each month, and join what happened.
+# `generate_series(start, stop, interval '1 month')` makes the rows. In `FROM` it may use columns of the tables before
+# it, as any function there is `LATERAL`: each account's months from its own opening.
+
+# %%
+TAKINGS = "(VALUES (date '2026-01-01', 100), ('2026-03-01', 40), ('2026-04-01', 70)) AS t (month, cents)"
+with services.postgres() as database, database.connect() as connection:
+    without = look(
+        "Without February: March is compared with January",
+        connection,
+        f"SELECT month, cents, cents - lag(cents) OVER (ORDER BY month) AS change FROM {TAKINGS} ORDER BY month",
+    )
+    with_calendar = look(
+        "With a calendar on the left",
+        connection,
+        f"""
+        SELECT m.month::date, coalesce(t.cents, 0) AS cents,
+            coalesce(t.cents, 0) - lag(coalesce(t.cents, 0)) OVER (ORDER BY m.month) AS change
+        FROM generate_series(timestamp '2026-01-01', '2026-04-01', interval '1 month') AS m (month)
+        LEFT JOIN {TAKINGS} ON t.month = m.month
+        ORDER BY m.month
+        """,
+    )
+display(without)
+with_calendar
+
+# %% [markdown]
+# Add months to the first of a month: `date '2026-01-31' + interval '1 month'` is the 28th of February, and a series
+# from the 31st goes on from there. And say `timestamp`: `generate_series` and `date_trunc` turn a `date` into a
+# `timestamptz`, whose midnight is the session's.
+
+# %% [markdown] exercise month_balances topic=postgresql level=senior minutes=15
+# ## Exercise: The balance at the end of each month
+#
+# A bank's page shows an account's balance month by month. The first version lacked the quiet months; the second one
+# began each report with a balance of 0. The tables:
+#
+# * `accounts(id int PRIMARY KEY, opened_on date NOT NULL)`
+# * `movements(id int PRIMARY KEY, account_id int NOT NULL, booked_on date NOT NULL, cents int NOT NULL)`: money that
+#   comes in (positive) or goes out (negative). None is booked before its account was opened.
+#
+# `month_balances()` returns one `SELECT` (it may begin with `WITH`). Its parameters `%(first)s` and `%(last)s` are
+# dates, the first days of the first and the last month of the report; `first` isn't after `last`. It returns a row for
+# **each account and each month** of the report, from the month in which the account was opened (an account opened after
+# the last month has none):
+#
+# 1. the account's id
+# 2. the month as a `date`, its first day
+# 3. what was moved in this month: the sum of its movements, 0 without any
+# 4. the balance at its end: the sum of *all* movements of the account up to then, from its opening
+# 5. what was moved in this month and the two before it together. Months before the report count; those before the
+#    opening add nothing.
+#
+# The order is that of account and month.
+#
+# ```python
+# >>> OPENED = [(1, "2025-11-20")]
+# >>> MOVED = [(1, 1, "2025-12-24", 1000), (2, 1, "2026-01-31", -200), (3, 1, "2026-03-01", 50)]
+# >>> START_OF_YEAR = {"first": day("2026-01-01"), "last": day("2026-04-01")}
+# >>> for row in ask(bank, month_balances(), START_OF_YEAR, accounts=OPENED, movements=MOVED):
+# ...     print(row)
+# (1, '2026-01-01', -200, 800, 800)
+# (1, '2026-02-01', 0, 800, 800)
+# (1, '2026-03-01', 50, 850, -150)
+# (1, '2026-04-01', 0, 850, 50)
+# >>> YEAR_BEFORE = {"first": day("2025-01-01"), "last": day("2025-11-01")}
+# >>> ask(bank, month_balances(), YEAR_BEFORE, accounts=OPENED, movements=MOVED)
+# [(1, '2025-11-01', 0, 0, 0)]
+# ```
+
+
+# %%
+def bank(connection: Connection) -> None:
+    """Make the tables of accounts and movements."""
+    connection.execute("""
+        CREATE TABLE accounts (id int PRIMARY KEY, opened_on date NOT NULL);
+        CREATE TABLE movements (
+            id int PRIMARY KEY, account_id int NOT NULL, booked_on date NOT NULL, cents int NOT NULL
+        );
+        """)
+
+
+services.postgres(template=bank).close()
+
+
+# %% solution month_balances
+def month_balances() -> str:
+    """Return the query, with the parameters first and last."""
+    # BEGIN SOLUTION
+    return """
+        WITH calendar AS (
+            SELECT a.id AS account_id, m.month
+            FROM accounts AS a
+            CROSS JOIN generate_series(
+                date_trunc('month', a.opened_on::timestamp), %(last)s::timestamp, interval '1 month'
+            ) AS m (month)
+        ), moved AS (
+            SELECT account_id, date_trunc('month', booked_on::timestamp) AS month, sum(cents) AS cents
+            FROM movements
+            GROUP BY account_id, month
+        ), months AS (
+            SELECT account_id, month, coalesce(m.cents, 0) AS cents
+            FROM calendar
+            LEFT JOIN moved AS m USING (account_id, month)
+        ), running AS (
+            SELECT account_id, month::date, cents,
+                sum(cents) OVER (PARTITION BY account_id ORDER BY month) AS balance,
+                sum(cents) OVER (
+                    PARTITION BY account_id ORDER BY month ROWS BETWEEN 2 PRECEDING AND CURRENT ROW
+                ) AS quarter
+            FROM months
+        )
+        SELECT account_id, month, cents, balance, quarter
+        FROM running
+        WHERE month >= %(first)s
+        ORDER BY account_id, month
+        """
+    # END SOLUTION
+
+
+# %% check month_balances points=2
+SPRING = {"first": day("2026-03-01"), "last": day("2026-05-01")}
+
+
+def test_a_month_without_movements_is_there() -> None:
+    movements = [(1, 1, "2026-03-10", 500), (2, 1, "2026-05-20", -100)]
+    rows = ask(bank, month_balances(), SPRING, accounts=[(1, "2026-03-01")], movements=movements)
+    expected = [(1, "2026-03-01", 500, 500, 500), (1, "2026-04-01", 0, 500, 500), (1, "2026-05-01", -100, 400, 400)]
+    assert rows == expected, f"April is quiet, and has a balance; expected {expected}, got {rows}"
+
+
+def test_the_balance_includes_what_was_before_the_report() -> None:
+    movements = [(1, 1, "2025-06-10", 900), (2, 1, "2025-06-11", 100), (3, 1, "2026-03-02", 7)]
+    rows = ask(bank, month_balances(), SPRING, accounts=[(1, "2025-05-05")], movements=movements)
+    assert [row[3] for row in rows] == [1007, 1007, 1007], f"10 € were there before March; got {rows}"
+
+
+def test_three_months_together_begin_before_the_report() -> None:
+    movements = [(n, 1, f"2026-0{n}-15", 10**n) for n in range(1, 6)]
+    rows = ask(bank, month_balances(), SPRING, accounts=[(1, "2026-01-01")], movements=movements)
+    assert [row[4] for row in rows] == [1110, 11100, 111000], f"January to March, and so on; got {rows}"
+
+
+# %% hidden month_balances points=4
+SPRING = {"first": day("2026-03-01"), "last": day("2026-05-01")}
+
+
+def test_three_months_are_months_and_not_rows() -> None:
+    movements = [
+        (1, 1, "2025-08-03", 1),
+        (2, 1, "2025-09-03", 20),
+        (3, 1, "2026-03-03", 300),
+        (4, 1, "2026-05-03", 4000),
+    ]
+    rows = ask(bank, month_balances(), SPRING, accounts=[(1, "2025-08-01")], movements=movements)
+    expected = [(1, "2026-03-01", 300, 321, 300), (1, "2026-04-01", 0, 321, 300), (1, "2026-05-01", 4000, 4321, 4300)]
+    assert rows == expected, f"the quiet months count among the three; expected {expected}, got {rows}"
+
+
+def test_accounts_do_not_mix() -> None:
+    movements = [
+        (1, 2, "2026-03-10", 5),
+        (2, 1, "2026-03-10", 100),
+        (3, 2, "2026-04-10", 7),
+        (4, 1, "2026-02-10", 1000),
+    ]
+    accounts = [(2, "2026-03-31"), (1, "2026-01-01")]
+    rows = ask(
+        bank,
+        month_balances(),
+        {"first": day("2026-03-01"), "last": day("2026-04-01")},
+        accounts=accounts,
+        movements=movements,
+    )
+    expected = [
+        (1, "2026-03-01", 100, 1100, 1100),
+        (1, "2026-04-01", 0, 1100, 1100),
+        (2, "2026-03-01", 5, 5, 5),
+        (2, "2026-04-01", 7, 12, 12),
+    ]
+    assert rows == expected, f"each account has its own months, sums and balance; expected {expected}, got {rows}"
+
+
+def test_an_account_begins_with_the_month_of_its_opening() -> None:
+    accounts = [(1, "2026-04-30"), (2, "2026-05-01"), (3, "2026-06-01")]
+    rows = ask(bank, month_balances(), SPRING, accounts=accounts, movements=[(1, 1, "2026-04-30", 3)])
+    expected = [(1, "2026-04-01", 3, 3, 3), (1, "2026-05-01", 0, 3, 3), (2, "2026-05-01", 0, 0, 0)]
+    assert rows == expected, f"opened in April, in May, and after the report; expected {expected}, got {rows}"
+
+
+def test_an_account_without_movements_has_zeros() -> None:
+    rows = ask(bank, month_balances(), SPRING, accounts=[(1, "2024-02-29")])
+    expected = [(1, f"2026-0{month}-01", 0, 0, 0) for month in (3, 4, 5)]
+    assert rows == expected, f"0, not NULL; got {rows}"
+
+
+def test_the_first_and_the_last_day_belong_to_their_month() -> None:
+    movements = [
+        (1, 1, "2026-02-28", 1),
+        (2, 1, "2026-03-01", 20),
+        (3, 1, "2026-03-31", 300),
+        (4, 1, "2026-04-01", 4000),
+    ]
+    march = {"first": day("2026-03-01"), "last": day("2026-03-01")}
+    rows = ask(bank, month_balances(), march, accounts=[(1, "2026-02-01")], movements=movements)
+    assert rows == [(1, "2026-03-01", 320, 321, 321)], f"a report of one month; got {rows}"
+
+
+def test_equal_movements_of_one_day_all_count() -> None:
+    movements = [(n, 1, "2026-03-10", 50) for n in (1, 2, 3)] + [(4, 1, "2026-03-10", -20)]
+    rows = ask(bank, month_balances(), SPRING, accounts=[(1, "2026-03-09")], movements=movements)
+    assert [row[2:] for row in rows] == [(130, 130, 130), (0, 130, 130), (0, 130, 130)], f"3 × 50 - 20; got {rows}"
+
+
+def test_a_report_goes_over_the_end_of_a_year() -> None:
+    winter = {"first": day("2025-11-01"), "last": day("2026-02-01")}
+    movements = [(1, 1, "2025-12-31", 8), (2, 1, "2026-01-01", 80)]
+    rows = ask(bank, month_balances(), winter, accounts=[(1, "2025-10-31")], movements=movements)
+    expected = [
+        (1, "2025-11-01", 0, 0, 0),
+        (1, "2025-12-01", 8, 8, 8),
+        (1, "2026-01-01", 80, 88, 88),
+        (1, "2026-02-01", 0, 88, 88),
+    ]
+    assert rows == expected, f"December and January are neighbours; expected {expected}, got {rows}"
+
+
+# %% wrong month_balances fails=test_the_balance_includes_what_was_before_the_report
+# "First choose the period": WHERE comes before the window, and the balance begins with 0.
+def month_balances() -> str:
+    """Return the query, with the parameters first and last."""
+    return """
+        SELECT a.id, m.month::date, coalesce(sum(v.cents), 0),
+            sum(coalesce(sum(v.cents), 0)) OVER (PARTITION BY a.id ORDER BY m.month),
+            sum(coalesce(sum(v.cents), 0)) OVER (PARTITION BY a.id ORDER BY m.month ROWS 2 PRECEDING)
+        FROM accounts a
+        CROSS JOIN generate_series(%(first)s::timestamp, %(last)s::timestamp, interval '1 month') AS m (month)
+        LEFT JOIN movements v ON v.account_id = a.id AND date_trunc('month', v.booked_on::timestamp) = m.month
+        WHERE m.month >= date_trunc('month', a.opened_on::timestamp)
+        GROUP BY a.id, m.month
+        ORDER BY a.id, m.month
+        """
+
+
+# %% wrong month_balances fails=test_a_month_without_movements_is_there
+# "GROUP BY month makes the months": only those that have a row.
+def month_balances() -> str:
+    """Return the query, with the parameters first and last."""
+    return """
+        WITH running AS (
+            SELECT account_id, date_trunc('month', booked_on::timestamp)::date AS month, sum(cents),
+                sum(sum(cents)) OVER (
+                    PARTITION BY account_id ORDER BY date_trunc('month', booked_on::timestamp)
+                ) AS balance,
+                sum(sum(cents)) OVER (
+                    PARTITION BY account_id ORDER BY date_trunc('month', booked_on::timestamp)
+                    RANGE BETWEEN '2 months' PRECEDING AND CURRENT ROW
+                ) AS quarter
+            FROM movements GROUP BY account_id, date_trunc('month', booked_on::timestamp)
+        )
+        SELECT * FROM running WHERE month BETWEEN %(first)s AND %(last)s ORDER BY account_id, month
+        """
+
+
+# %% wrong month_balances fails=test_accounts_do_not_mix
+# "Rows of one account stand together": ORDER BY alone makes no partition, and the balance runs on.
+def month_balances() -> str:
+    """Return the query, with the parameters first and last."""
+    return """
+        WITH months AS (
+            SELECT a.id, m.month, coalesce(sum(v.cents), 0) AS cents
+            FROM accounts a
+            CROSS JOIN generate_series(
+                date_trunc('month', a.opened_on::timestamp), %(last)s::timestamp, interval '1 month'
+            ) AS m (month)
+            LEFT JOIN movements v ON v.account_id = a.id AND date_trunc('month', v.booked_on::timestamp) = m.month
+            GROUP BY a.id, m.month
+        ), running AS (
+            SELECT id, month::date, cents, sum(cents) OVER (ORDER BY id, month) AS balance,
+                sum(cents) OVER (ORDER BY id, month ROWS 2 PRECEDING) AS quarter
+            FROM months
+        )
+        SELECT * FROM running WHERE month >= %(first)s ORDER BY id, month
+        """
+
+
+# %% wrong month_balances fails=test_three_months_together_begin_before_the_report
+# "The opening balance is all that I need from before": the two months before the first one are missing.
+def month_balances() -> str:
+    """Return the query, with the parameters first and last."""
+    return """
+        WITH months AS (
+            SELECT a.id, m.month, coalesce(sum(v.cents), 0) AS cents,
+                (SELECT coalesce(sum(b.cents), 0) FROM movements b
+                 WHERE b.account_id = a.id AND b.booked_on < %(first)s) AS opening
+            FROM accounts a
+            CROSS JOIN generate_series(%(first)s::timestamp, %(last)s::timestamp, interval '1 month') AS m (month)
+            LEFT JOIN movements v ON v.account_id = a.id AND date_trunc('month', v.booked_on::timestamp) = m.month
+            WHERE m.month >= date_trunc('month', a.opened_on::timestamp)
+            GROUP BY a.id, m.month
+        )
+        SELECT id, month::date, cents, opening + sum(cents) OVER (PARTITION BY id ORDER BY month),
+            sum(cents) OVER (PARTITION BY id ORDER BY month ROWS 2 PRECEDING)
+        FROM months ORDER BY id, months.month
+        """
+
+
+# %% right month_balances
+def month_balances() -> str:
+    """Return the query, with the parameters first and last."""
+    return """
+        SELECT a.id, m.month::date, sums.moved, sums.balance, sums.quarter
+        FROM accounts a
+        CROSS JOIN generate_series(%(first)s::timestamp, %(last)s::timestamp, interval '1 month') AS m (month)
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(sum(cents) FILTER (WHERE booked_on >= m.month), 0) AS moved,
+                coalesce(sum(cents), 0) AS balance,
+                coalesce(sum(cents) FILTER (WHERE booked_on >= m.month - interval '2 months'), 0) AS quarter
+            FROM movements
+            WHERE account_id = a.id AND booked_on < m.month + interval '1 month'
+        ) AS sums
+        WHERE a.opened_on < m.month + interval '1 month'
+        ORDER BY a.id, m.month
+        """
+
+
+# %% [markdown] hint month_balances
+# Build the rows first: one for each account and month, without any money in it. From which month on must they exist, so
+# that the balance and the three months of the report's first row are right?
+
+# %% [markdown] hint month_balances
+# `generate_series` from the month of the opening to `last` for each account; a left join of the sums by month; two
+# window functions over that, of which one has a frame. And only then, in a query around it, `WHERE month >= first`.
+
+# %% [markdown] hint month_balances
+# `sum(cents) OVER (PARTITION BY account_id ORDER BY month)` is the balance, `sum(cents) OVER (PARTITION BY account_id
+# ORDER BY month ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)` the three months; `cents` is `coalesce(m.cents, 0)` of the
+# left join. Aggregate the movements by account and `date_trunc('month', booked_on::timestamp)` before you join them.
+
+# %% [markdown] after month_balances
+# **Why.** The calendar makes rows and months the same, so that `ROWS 2 PRECEDING` means two months. Month and account
+# are unique in the window, there are no ties, and the default frame is right for the balance. The report's period is
+# applied last: what a window shall see can't be filtered away before it.
+#
+# **What it costs.** Each report reads the whole life of each account. A bank closes months: a table of balances at
+# their ends, from which the report starts. It must be kept in step (movements that are booked late), and `sum` over the
+# movements is the test of it.
+#
+# **Else.** `RANGE BETWEEN '2 months' PRECEDING AND CURRENT ROW` is right without the calendar, as it goes by values;
+# but rows that aren't there still aren't shown. The correlated form (the sums by `LATERAL`) is easy to read, and adds
+# each account's movements up once for each month: fine for a page of twelve rows, quadratic for a whole life.
+#
+# **The interviewer goes on**: *The mean of the daily balance? (A calendar of days, or weigh each balance by
+# `lead(booked_on) - booked_on`.) Retention: for customers by the month of their first order, the share that orders
+# again in the months after? (`min(month) OVER (PARTITION BY customer)` is the cohort, the difference the age; a
+# calendar of cohort × age, since ages without orders have no row.)*
+
+# %% [markdown]
+# ### Gaps and islands
+#
+# "The longest streak of days with a login", "the times in which the server was down", "sessions": runs of rows that
+# belong together, and the gaps between them. There are two tricks, and both turn a run into a group:
+#
+# * **Flag and count.** `lag` says whether a row begins a new run; the running count of these flags is the run's number.
+#   It works for any rule that compares a row with the one before.
+# * **The difference.** Number the rows; where the value grows by one with each row, `value - number` stays the same. It
+#   is shorter, and breaks on duplicates, unless you number by `dense_rank` or remove them first.
+
+# %%
+LOGINS = "(VALUES (date '2026-03-01'), ('2026-03-02'), ('2026-03-02'), ('2026-03-03'), ('2026-03-07')) AS t (day)"
+with services.postgres() as database, database.connect() as connection:
+    islands = look(
+        "Two runs, and a day with two logins",
+        connection,
+        f"""
+        WITH flagged AS (
+            SELECT day, day - lag(day) OVER (ORDER BY day) > 1 IS NOT FALSE AS begins FROM {LOGINS}
+        )
+        SELECT day, begins, count(*) FILTER (WHERE begins) OVER (ORDER BY day) AS run,
+            day - (dense_rank() OVER (ORDER BY day))::int AS difference,
+            day - (row_number() OVER (ORDER BY day))::int AS "with row_number"
+        FROM flagged ORDER BY day
+        """,
+    )
+islands
+
+# %% [markdown]
+# The first row has no row before it, `lag` is NULL, and `IS NOT FALSE` makes it a beginning: forget that, and the first
+# run has number 0, or NULL. The running count takes the default frame here on purpose: rows of the same day are peers
+# and get the same number, in whatever order they come. With `ROWS` the two windows would have to break ties alike.
+
+# %% [markdown] exercise visit_sessions topic=postgresql level=senior minutes=15
+# ## Exercise: From page views to sessions
+#
+# The web shop logs page views, and the analysts want sessions: a visitor's views without a long pause between them. The
+# table is `views(id int PRIMARY KEY, visitor text, seen_at timestamptz NOT NULL, page text NOT NULL)`. `visitor` is NULL
+# for robots. Views are written by several servers, so ids don't follow time, and two views may have the same time.
+#
+# `visit_sessions()` returns one `SELECT` (it may begin with `WITH`) with the parameter `%(pause)s`, an `interval`. A
+# visitor's view belongs to the session of their view before it if **at most** `pause` has passed between the two;
+# otherwise it begins a new session. It returns a row for each session:
+#
+# 1. the visitor (robots have no sessions)
+# 2. the session's number: 1, 2, … for each visitor in the order of time
+# 3. when it began, and 4. when its last view was
+# 5. the number of its views
+# 6. the page on which it began: that of its first view; among several of that time the one with the smallest `id`
+#
+# The order is that of visitor and number.
+#
+# ```python
+# >>> MINUTES = {"pause": dt.timedelta(minutes=30)}
+# >>> VIEWS = [(1, "ann", at("09:00"), "/"), (2, "bob", at("09:10"), "/sale"), (3, "ann", at("09:30"), "/cart")]
+# >>> for row in ask(weblog, visit_sessions(), MINUTES, views=[*VIEWS, (4, "ann", at("10:01"), "/help")]):
+# ...     print(row)
+# ('ann', 1, '2026-03-02 09:00:00+00:00', '2026-03-02 09:30:00+00:00', 2, '/')
+# ('ann', 2, '2026-03-02 10:01:00+00:00', '2026-03-02 10:01:00+00:00', 1, '/help')
+# ('bob', 1, '2026-03-02 09:10:00+00:00', '2026-03-02 09:10:00+00:00', 1, '/sale')
+# >>> ask(weblog, visit_sessions(), MINUTES, views=[(1, None, at("09:00"), "/")])
+# []
+# ```
+
+
+# %%
+def weblog(connection: Connection) -> None:
+    """Make the table of page views."""
+    connection.execute(
+        "CREATE TABLE views (id int PRIMARY KEY, visitor text, seen_at timestamptz NOT NULL, page text NOT NULL)"
+    )
+
+
+def at(clock: str) -> str:
+    """Return a time of one day, as `ask` shows it."""
+    return f"2026-03-02 {clock}:00+00:00"
+
+
+services.postgres(template=weblog).close()
+
+
+# %% solution visit_sessions
+def visit_sessions() -> str:
+    """Return the query, with the parameter pause."""
+    # BEGIN SOLUTION
+    return """
+        WITH marked AS (
+            SELECT *, seen_at - lag(seen_at) OVER (PARTITION BY visitor ORDER BY seen_at) <= %(pause)s AS goes_on
+            FROM views
+            WHERE visitor IS NOT NULL
+        ), numbered AS (
+            SELECT *, count(*) FILTER (WHERE goes_on IS NOT TRUE) OVER (PARTITION BY visitor ORDER BY seen_at) AS number
+            FROM marked
+        )
+        SELECT visitor, number, min(seen_at), max(seen_at), count(*), (array_agg(page ORDER BY seen_at, id))[1]
+        FROM numbered
+        GROUP BY visitor, number
+        ORDER BY visitor, number
+        """
+    # END SOLUTION
+
+
+# %% check visit_sessions points=2
+HALF = {"pause": dt.timedelta(minutes=30)}
+
+
+def test_a_longer_pause_begins_a_new_session() -> None:
+    views = [(1, "ann", at("09:00"), "/a"), (2, "ann", at("09:31"), "/b"), (3, "ann", at("10:01"), "/c")]
+    rows = ask(weblog, visit_sessions(), HALF, views=views)
+    expected = [("ann", 1, at("09:00"), at("09:00"), 1, "/a"), ("ann", 2, at("09:31"), at("10:01"), 2, "/b")]
+    assert rows == expected, f"31 minutes are a pause, 30 aren't; expected {expected}, got {rows}"
+
+
+def test_a_session_may_last_longer_than_the_pause() -> None:
+    views = [(n, "ann", at(f"{8 + n // 3:02}:{n % 3 * 20:02}"), f"/{n}") for n in range(12)]
+    rows = ask(weblog, visit_sessions(), HALF, views=views)
+    expected = [("ann", 1, at("08:00"), at("11:40"), 12, "/0")]
+    assert rows == expected, f"a view every 20 minutes for hours is one session; got {rows}"
+
+
+def test_visitors_do_not_share_sessions() -> None:
+    views = [
+        (1, "bob", at("09:00"), "/b"),
+        (2, "ann", at("09:25"), "/a"),
+        (3, "bob", at("09:50"), "/bb"),
+        (4, "ann", at("10:15"), "/aa"),
+    ]
+    rows = ask(weblog, visit_sessions(), HALF, views=views)
+    assert [row[:2] for row in rows] == [("ann", 1), ("ann", 2), ("bob", 1), ("bob", 2)], f"50 minutes each; got {rows}"
+    assert [row[5] for row in rows] == ["/a", "/aa", "/b", "/bb"], f"each has its own pages; got {rows}"
+
+
+# %% hidden visit_sessions points=4
+HALF = {"pause": dt.timedelta(minutes=30)}
+
+
+def test_robots_have_no_sessions() -> None:
+    views = [(1, None, at("09:00"), "/"), (2, "ann", at("09:01"), "/a"), (3, None, at("12:00"), "/")]
+    rows = ask(weblog, visit_sessions(), HALF, views=views)
+    assert rows == [("ann", 1, at("09:01"), at("09:01"), 1, "/a")], f"views without visitor don't count; got {rows}"
+
+
+def test_the_pause_is_a_parameter() -> None:
+    views = [(1, "ann", at("09:00"), "/a"), (2, "ann", at("09:06"), "/b"), (3, "ann", at("09:11"), "/c")]
+    rows = ask(weblog, visit_sessions(), {"pause": dt.timedelta(minutes=5)}, views=views)
+    assert [row[4] for row in rows] == [1, 2], f"6 minutes, then 5; got {rows}"
+
+
+def test_ids_do_not_follow_time() -> None:
+    views = [(1, "ann", at("10:20"), "/d"), (9, "ann", at("09:00"), "/a"), (5, "ann", at("09:20"), "/b")]
+    views += [(3, "ann", at("10:00"), "/c")]
+    rows = ask(weblog, visit_sessions(), HALF, views=views)
+    expected = [("ann", 1, at("09:00"), at("09:20"), 2, "/a"), ("ann", 2, at("10:00"), at("10:20"), 2, "/c")]
+    assert rows == expected, f"the time decides, not the id; expected {expected}, got {rows}"
+
+
+def test_the_smallest_id_decides_where_a_session_began() -> None:
+    views = [(7, "ann", at("09:00"), "/b"), (3, "ann", at("09:00"), "/c"), (5, "ann", at("09:00"), "/a")]
+    views += [(1, "ann", at("09:10"), "/0")]
+    rows = ask(weblog, visit_sessions(), HALF, views=views)
+    expected = [("ann", 1, at("09:00"), at("09:10"), 4, "/c")]
+    assert rows == expected, f"three views at 09:00, of which the smallest id is 3; got {rows}"
+
+
+def test_views_of_one_time_are_in_one_session() -> None:
+    views = [(n, "ann", at("09:00"), "/") for n in (4, 2)] + [(n, "ann", at("11:00"), f"/{n}") for n in (9, 1, 5)]
+    rows = ask(weblog, visit_sessions(), HALF, views=views)
+    expected = [("ann", 1, at("09:00"), at("09:00"), 2, "/"), ("ann", 2, at("11:00"), at("11:00"), 3, "/1")]
+    assert rows == expected, f"no time has passed between them; expected {expected}, got {rows}"
+
+
+def test_numbers_begin_with_one_for_each_visitor() -> None:
+    views = [
+        (n, visitor, at(f"{n:02}:00"), f"/{n}") for n, visitor in enumerate(["zoe", "ann", "zoe", "bob", "ann", "zoe"])
+    ]
+    rows = ask(weblog, visit_sessions(), HALF, views=views)
+    expected = [("ann", 1), ("ann", 2), ("bob", 1), ("zoe", 1), ("zoe", 2), ("zoe", 3)]
+    assert [row[:2] for row in rows] == expected, f"expected {expected}, got {rows}"
+    assert [row[5] for row in rows] == ["/1", "/4", "/3", "/0", "/2", "/5"], f"in the order of time; got {rows}"
+
+
+def test_there_are_no_views() -> None:
+    assert ask(weblog, visit_sessions(), HALF) == [], "no views, no sessions"
+
+
+# %% wrong visit_sessions fails=test_a_session_may_last_longer_than_the_pause
+# "Cut time into half hours": a fixed grid ends sessions at its lines, and joins what is apart.
+def visit_sessions() -> str:
+    """Return the query, with the parameter pause."""
+    return """
+        WITH numbered AS (
+            SELECT *, dense_rank() OVER (
+                PARTITION BY visitor ORDER BY date_bin(%(pause)s, seen_at, timestamptz '2026-01-01 00:00+00')
+            ) AS number
+            FROM views WHERE visitor IS NOT NULL
+        )
+        SELECT visitor, number, min(seen_at), max(seen_at), count(*), (array_agg(page ORDER BY seen_at, id))[1]
+        FROM numbered GROUP BY visitor, number ORDER BY visitor, number
+        """
+
+
+# %% wrong visit_sessions fails=test_numbers_begin_with_one_for_each_visitor
+# "A NULL isn't greater": the first view of a visitor begins no session, and numbers begin with 0.
+def visit_sessions() -> str:
+    """Return the query, with the parameter pause."""
+    return """
+        WITH marked AS (
+            SELECT *, seen_at - lag(seen_at) OVER (PARTITION BY visitor ORDER BY seen_at) > %(pause)s AS begins
+            FROM views WHERE visitor IS NOT NULL
+        ), numbered AS (
+            SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY visitor ORDER BY seen_at) AS number FROM marked
+        )
+        SELECT visitor, number, min(seen_at), max(seen_at), count(*), (array_agg(page ORDER BY seen_at, id))[1]
+        FROM numbered GROUP BY visitor, number ORDER BY visitor, number
+        """
+
+
+# %% wrong visit_sessions fails=test_ids_do_not_follow_time
+# "The log is in order": the id is, time isn't.
+def visit_sessions() -> str:
+    """Return the query, with the parameter pause."""
+    return """
+        WITH marked AS (
+            SELECT *, seen_at - lag(seen_at) OVER (PARTITION BY visitor ORDER BY id) <= %(pause)s AS goes_on
+            FROM views WHERE visitor IS NOT NULL
+        ), numbered AS (
+            SELECT *, count(*) FILTER (WHERE goes_on IS NOT TRUE) OVER (PARTITION BY visitor ORDER BY id) AS number
+            FROM marked
+        )
+        SELECT visitor, number, min(seen_at), max(seen_at), count(*), (array_agg(page ORDER BY seen_at, id))[1]
+        FROM numbered GROUP BY visitor, number ORDER BY visitor, number
+        """
+
+
+# %% wrong visit_sessions fails=test_the_smallest_id_decides_where_a_session_began
+# "min(page) is the first page": the first in the alphabet.
+def visit_sessions() -> str:
+    """Return the query, with the parameter pause."""
+    return """
+        WITH marked AS (
+            SELECT *, seen_at - lag(seen_at) OVER (PARTITION BY visitor ORDER BY seen_at) <= %(pause)s AS goes_on
+            FROM views WHERE visitor IS NOT NULL
+        ), numbered AS (
+            SELECT *, count(*) FILTER (WHERE goes_on IS NOT TRUE) OVER (PARTITION BY visitor ORDER BY seen_at) AS number
+            FROM marked
+        )
+        SELECT visitor, number, min(seen_at), max(seen_at), count(*), min(page)
+        FROM numbered GROUP BY visitor, number ORDER BY visitor, number
+        """
+
+
+# %% right visit_sessions
+def visit_sessions() -> str:
+    """Return the query, with the parameter pause."""
+    return """
+        WITH beginnings AS (
+            SELECT DISTINCT ON (visitor, seen_at) visitor, seen_at, page
+            FROM views v
+            WHERE visitor IS NOT NULL AND NOT EXISTS (
+                SELECT FROM views p
+                WHERE p.visitor = v.visitor AND p.seen_at < v.seen_at AND p.seen_at >= v.seen_at - %(pause)s
+            )
+            ORDER BY visitor, seen_at, id
+        ), numbered AS (
+            SELECT *, row_number() OVER w AS number, lead(seen_at, 1, 'infinity') OVER w AS next
+            FROM beginnings WINDOW w AS (PARTITION BY visitor ORDER BY seen_at)
+        )
+        SELECT n.visitor, n.number, n.seen_at, max(v.seen_at), count(*), n.page
+        FROM numbered n
+        JOIN views v ON v.visitor = n.visitor AND v.seen_at >= n.seen_at AND v.seen_at < n.next
+        GROUP BY n.visitor, n.number, n.seen_at, n.page
+        ORDER BY n.visitor, n.number
+        """
+
+
+# %% [markdown] hint visit_sessions
+# A view begins a session if the view before it is too long ago, or if there is none. How do you turn "begins" into a
+# number that all views of a session share?
+
+# %% [markdown] hint visit_sessions
+# `lag(seen_at)` within the visitor; a comparison with the pause, which is NULL for the first view; a running `count(*)
+# FILTER (WHERE …)`; `GROUP BY visitor, number`. What does the default frame do with two views of the same time?
+
+# %% [markdown] hint visit_sessions
+# `seen_at - lag(seen_at) OVER w <= %(pause)s AS goes_on`, in the next CTE `count(*) FILTER (WHERE goes_on IS NOT TRUE)
+# OVER w AS number`, with `w` as `PARTITION BY visitor ORDER BY seen_at`. The first page: `(array_agg(page ORDER BY
+# seen_at, id))[1]`.
+
+# %% [markdown] after visit_sessions
+# **Why.** Each view asks only about the one before it, so a session may last for hours. `goes_on IS NOT TRUE` is the
+# whole treatment of the first view. Both windows order by time alone: of several views of one time any may come first
+# in `lag`, but their differences are the same set (one real, the rest 0), and the count by `RANGE` gives all of them
+# the number of the one that begins. With `ROWS` the order of ties would have to be the same in both: add `id`.
+#
+# **What it costs.** One sort by visitor and time, which both windows share, and one grouping on the same order. The
+# answer with `NOT EXISTS` looks back from each view: with an index on `(visitor, seen_at)` that is a short walk, without
+# one it is quadratic.
+#
+# **Else.** PostgreSQL has ranges: `range_agg(tstzrange(seen_at, seen_at + pause, '[]'))` merges what overlaps into a
+# multirange, whose parts are the sessions. It is the shortest way for intervals (bookings, outages), if only their
+# bounds are wanted. In a stream (Flink, Kafka Streams) the same is called a session window, and has to say how long it
+# waits for late views; a nightly query has that problem at midnight.
+#
+# **The interviewer goes on**: *Sessions that go over midnight, in a table with a partition for each day? (Read from the
+# day before, or carry the open sessions over.) Measure the time on each page? (`lead(seen_at) - seen_at`; unknown for
+# the last one.) The longest streak of days? (Distinct days, the difference trick, `max(count)`.)*
