@@ -29,8 +29,9 @@ from autograder.notebook.figures import explore
 
 # %% [markdown]
 # Two tools for the whole lesson. `look` runs a query and shows what it returns. `ask` is for exercises and their
-# tests: it makes empty tables, fills them with the rows that the call names, and returns what a query finds. For short
-# results it turns a `numeric` that is a whole number into an `int`, and dates and times into text. `day` makes a date of such a text.
+# tests: it makes empty tables, fills them with the rows that the call names, and returns what a query finds. For
+# short results it turns a `numeric` that is a whole number into an `int`, and dates and times into text. `day` makes
+# a date of such a text.
 
 # %%
 Connection = psycopg.Connection[Any]
@@ -2004,9 +2005,10 @@ islands
 # %% [markdown] exercise visit_sessions topic=postgresql level=senior minutes=15
 # ## Exercise: From page views to sessions
 #
-# The web shop logs page views, and the analysts want sessions: a visitor's views without a long pause between them. The
-# table is `views(id int PRIMARY KEY, visitor text, seen_at timestamptz NOT NULL, page text NOT NULL)`. `visitor` is NULL
-# for robots. Views are written by several servers, so ids don't follow time, and two views may have the same time.
+# The web shop logs page views, and the analysts want sessions: a visitor's views without a long pause between them.
+# The table is `views(id int PRIMARY KEY, visitor text, seen_at timestamptz NOT NULL, page text NOT NULL)`. `visitor`
+# is NULL for robots. Views are written by several servers, so ids don't follow time, and two views may have the same
+# time.
 #
 # `visit_sessions()` returns one `SELECT` (it may begin with `WITH`) with the parameter `%(pause)s`, an `interval`. A
 # visitor's view belongs to the session of their view before it if **at most** `pause` has passed between the two;
@@ -2263,14 +2265,426 @@ def visit_sessions() -> str:
 # the number of the one that begins. With `ROWS` the order of ties would have to be the same in both: add `id`.
 #
 # **What it costs.** One sort by visitor and time, which both windows share, and one grouping on the same order. The
-# answer with `NOT EXISTS` looks back from each view: with an index on `(visitor, seen_at)` that is a short walk, without
-# one it is quadratic.
+# answer with `NOT EXISTS` looks back from each view: with an index on `(visitor, seen_at)` that is a short walk,
+# without one it is quadratic.
 #
 # **Else.** PostgreSQL has ranges: `range_agg(tstzrange(seen_at, seen_at + pause, '[]'))` merges what overlaps into a
-# multirange, whose parts are the sessions. It is the shortest way for intervals (bookings, outages), if only their
-# bounds are wanted. In a stream (Flink, Kafka Streams) the same is called a session window, and has to say how long it
-# waits for late views; a nightly query has that problem at midnight.
+# multirange, whose parts are the sessions, each with a pause at its end. It is the shortest way for intervals
+# (bookings, outages), if only their bounds are wanted. In a stream (Flink, Kafka Streams) the same is called a
+# session window, and has to say how long it waits for late views; a nightly query has that problem at midnight.
 #
 # **The interviewer goes on**: *Sessions that go over midnight, in a table with a partition for each day? (Read from the
 # day before, or carry the open sessions over.) Measure the time on each page? (`lead(seen_at) - seen_at`; unknown for
 # the last one.) The longest streak of days? (Distinct days, the difference trick, `max(count)`.)*
+
+# %% [markdown]
+# ## Recursive CTEs: trees and graphs
+#
+# `WITH RECURSIVE name AS (start UNION ALL step)` is a loop. The start is computed once. The step is then computed with
+# `name` standing for **the rows of the round before**, again and again, until a round returns no rows; the result is
+# all rounds together. What has to be known further down is carried along as a column: the depth, the path, the product
+# of quantities.
+
+# %%
+PEOPLE = "(VALUES (1, NULL, 'Ada'), (2, 1, 'Ben'), (3, 1, 'Cleo'), (4, 3, 'Dan'), (5, 4, 'Eve')) AS t (id, boss, name)"
+with services.postgres() as database, database.connect() as connection:
+    chart = look(
+        "Who reports to whom",
+        connection,
+        f"""
+        WITH RECURSIVE people AS (SELECT * FROM {PEOPLE}), chart AS (
+            SELECT id, name, 0 AS depth, ARRAY[name] AS path FROM people WHERE boss IS NULL
+            UNION ALL
+            SELECT p.id, p.name, c.depth + 1, c.path || p.name FROM chart c JOIN people p ON p.boss = c.id
+        )
+        SELECT repeat('– ', depth) || name AS chart, depth, array_to_string(path, ' > ') AS path
+        FROM chart ORDER BY path
+        """,
+    )
+chart
+
+# %% [markdown]
+# Ordered by the path, the tree comes as one prints it, each below its boss (the clause `SEARCH DEPTH FIRST BY … SET …`
+# makes such a column by itself). A person whose boss isn't in the table isn't in it: the loop starts from the roots.
+#
+# A tree has one way to each row. A **graph** may have many, and may return to where it was; then the operator decides:
+#
+# * **`UNION ALL`** keeps every row: one for each *path*. Quantities along all paths need that. Over a cycle it never
+#   ends, and already n diamonds in a row have 2ⁿ paths.
+# * **`UNION`** drops rows that are equal, *in all columns*, to one that is there. With the node alone as column this is
+#   reachability: each node once, and cycles do no harm. Add a depth or a path, and no two rows are equal any more:
+#   the guard is gone.
+# * **`CYCLE node SET looping USING path`** (PostgreSQL 14, SQL:1999) carries an array of the nodes so far, marks the
+#   row that closes a cycle, and doesn't go on from it. It guards each path by itself, so that all paths are still
+#   there. By hand: `path || node`, `node = ANY (path)`.
+
+# %%
+DIAMONDS = """
+SELECT 3 * n + a, 3 * n + b FROM generate_series(0, 11) AS n, (VALUES (0, 1), (0, 2), (1, 3), (2, 3)) AS t (a, b)
+"""
+WALK = """
+WITH RECURSIVE edges (a, b) AS ({edges}), walk (node) AS (
+    SELECT 0 {union} SELECT b FROM walk JOIN edges ON a = node
+) {cycle}
+SELECT count(*), count(DISTINCT node) FROM (SELECT node FROM walk LIMIT 20000) AS found
+"""
+RING = "VALUES (0, 1), (1, 2), (2, 0), (2, 3)"
+WALKS = [
+    ("12 diamonds, UNION ALL", DIAMONDS, "UNION ALL", ""),
+    ("12 diamonds, UNION", DIAMONDS, "UNION", ""),
+    ("a ring, UNION ALL (cut off by LIMIT)", RING, "UNION ALL", ""),
+    ("a ring, UNION", RING, "UNION", ""),
+    ("a ring, UNION ALL … CYCLE", RING, "UNION ALL", "CYCLE node SET looping USING path"),
+]
+with services.postgres() as database, database.connect() as connection:
+    walked = []
+    for title, edges, union, cycle in WALKS:
+        query = WALK.format(edges=edges, union=union, cycle=cycle)
+        walked.append((title, *(connection.execute(query.encode()).fetchone() or ())))
+Grid("From node 0", ["walk", "rows", "nodes"], walked)
+
+# %% [markdown]
+# The ring with `CYCLE` has five rows for four nodes: the fifth is the marked one, which came back to 0.
+#
+# Where it fails in production: a cycle in data that "can't have one" (nothing but a trigger prevents `boss` from
+# pointing downwards) keeps a connection busy until the disk is full of temporary files, so set `statement_timeout`. A
+# condition *outside* the CTE isn't pushed into it: `WHERE depth < 3` after the fact walks the whole graph first. The
+# step joins by `parent_id`, which needs an index of its own, since a foreign key makes none. And the step may mention
+# `name` only once, not in an aggregate, and not on the optional side of an outer join.
+
+# %% [markdown] exercise parts_list topic=postgresql level=staff minutes=18
+# ## Exercise: What goes into a bicycle
+#
+# A factory wants to know what one piece of a product is made of, through all levels of assemblies. The first query
+# forgot screws that are used in two places; the second one never came back, because somebody had entered a gearbox as a
+# part of its own cover. The tables:
+#
+# * `parts(id int PRIMARY KEY)`
+# * `components(parent_id int NOT NULL, part_id int NOT NULL, quantity int NOT NULL)`: one piece of the parent contains
+#   so many of the part. There is no key: a parent may list a part on several lines, even equal ones, and all count.
+#
+# A **path** begins at the root, the part `%(root)s`, and goes on by one line at a time from a parent to its part. It
+# needs as many pieces of its last part as the product of its quantities says; the path that is the root alone needs 1.
+# When a path comes to a part that it has been at already, it **comes back** to this part: there it ends, and adds to no
+# quantity and no level.
+#
+# `parts_list()` returns one `SELECT` (it may begin with `WITH RECURSIVE`), with the parameter `%(root)s`. It returns a
+# row for each part that a path reaches, the root included:
+#
+# 1. the part's id
+# 2. how many pieces are needed: the sum over all paths to it that don't come back
+# 3. its level: the number of lines in the longest of these paths, 0 for the root
+# 4. whether a path comes back to it
+#
+# The order is that of level and id. Without a part of that id there are no rows. Cycles that the root doesn't lead to
+# don't matter.
+#
+# ```python
+# >>> PARTS = [(1,), (2,), (3,), (4,)]
+# >>> BICYCLE = [(1, 2, 2), (1, 3, 1), (2, 4, 36), (3, 4, 8), (3, 4, 8)]
+# >>> ask(factory, parts_list(), {"root": 1}, parts=PARTS, components=BICYCLE)
+# [(1, 1, 0, False), (2, 2, 1, False), (3, 1, 1, False), (4, 88, 2, False)]
+# >>> ask(factory, parts_list(), {"root": 1}, parts=PARTS, components=[(1, 2, 3), (2, 3, 2), (3, 2, 5)])
+# [(1, 1, 0, False), (2, 3, 1, True), (3, 6, 2, False)]
+# ```
+
+
+# %%
+def factory(connection: Connection) -> None:
+    """Make the tables of parts and of what they are made of."""
+    connection.execute("""
+        CREATE TABLE parts (id int PRIMARY KEY);
+        CREATE TABLE components (parent_id int NOT NULL, part_id int NOT NULL, quantity int NOT NULL);
+        """)
+
+
+services.postgres(template=factory).close()
+
+
+# %% solution parts_list
+def parts_list() -> str:
+    """Return the query, with the parameter root."""
+    # BEGIN SOLUTION
+    return """
+        WITH RECURSIVE needed AS (
+            SELECT id AS part_id, 1::bigint AS quantity, 0 AS level FROM parts WHERE id = %(root)s
+            UNION ALL
+            SELECT c.part_id, n.quantity * c.quantity, n.level + 1
+            FROM needed AS n
+            JOIN components AS c ON c.parent_id = n.part_id
+        ) CYCLE part_id SET comes_back USING path
+        SELECT part_id, sum(quantity) FILTER (WHERE NOT comes_back), max(level) FILTER (WHERE NOT comes_back) AS level,
+            bool_or(comes_back)
+        FROM needed
+        GROUP BY part_id
+        ORDER BY level, part_id
+        """
+    # END SOLUTION
+
+
+# %% check parts_list points=2
+def test_quantities_multiply_along_a_path_and_add_up_over_paths() -> None:
+    components = [(1, 2, 2), (1, 3, 5), (2, 4, 3), (3, 4, 7), (1, 4, 1)]
+    rows = ask(factory, parts_list(), {"root": 1}, parts=[(n,) for n in range(1, 5)], components=components)
+    expected = [(1, 1, 0, False), (2, 2, 1, False), (3, 5, 1, False), (4, 42, 2, False)]
+    assert rows == expected, f"2 × 3 + 5 × 7 + 1 of part 4; expected {expected}, got {rows}"
+
+
+def test_two_equal_lines_both_count() -> None:
+    rows = ask(factory, parts_list(), {"root": 1}, parts=[(1,), (2,)], components=[(1, 2, 4), (1, 2, 4)])
+    assert rows == [(1, 1, 0, False), (2, 8, 1, False)], f"four screws above, four below; got {rows}"
+
+
+def test_a_cycle_ends_and_is_reported() -> None:
+    components = [(1, 2, 2), (2, 3, 2), (3, 4, 2), (4, 2, 2)]
+    rows = ask(factory, parts_list(), {"root": 1}, parts=[(n,) for n in range(1, 5)], components=components)
+    expected = [(1, 1, 0, False), (2, 2, 1, True), (3, 4, 2, False), (4, 8, 3, False)]
+    assert rows == expected, f"the path 1, 2, 3, 4 comes back to 2; expected {expected}, got {rows}"
+
+
+# %% hidden parts_list points=4
+def test_a_part_without_components_is_a_list_of_one() -> None:
+    rows = ask(factory, parts_list(), {"root": 3}, parts=[(1,), (3,)], components=[(1, 3, 2)])
+    assert rows == [(3, 1, 0, False)], f"what contains the root doesn't matter; got {rows}"
+
+
+def test_an_unknown_part_has_no_rows() -> None:
+    rows = ask(factory, parts_list(), {"root": 9}, parts=[(1,)], components=[(1, 2, 2), (9, 2, 1)])
+    assert rows == [], f"there is no part 9; got {rows}"
+
+
+def test_the_level_is_that_of_the_longest_path() -> None:
+    components = [(1, 5, 1), (1, 2, 1), (2, 3, 1), (3, 5, 1), (2, 5, 1)]
+    rows = ask(factory, parts_list(), {"root": 1}, parts=[(n,) for n in range(1, 6)], components=components)
+    expected = [(1, 1, 0, False), (2, 1, 1, False), (3, 1, 2, False), (5, 3, 3, False)]
+    assert rows == expected, f"part 5 is at the levels 1, 2 and 3; expected {expected}, got {rows}"
+
+
+def test_paths_of_equal_quantity_and_level_all_count() -> None:
+    components = [(1, 2, 1), (1, 3, 1), (2, 4, 1), (3, 4, 1), (4, 5, 1)]
+    rows = ask(factory, parts_list(), {"root": 1}, parts=[(n,) for n in range(1, 6)], components=components)
+    assert rows[3:] == [(4, 2, 2, False), (5, 2, 3, False)], f"two ways to part 4, and so to 5; got {rows}"
+
+
+def test_a_shared_part_is_no_cycle() -> None:
+    components = [(10 * n, 10 * n + k, 1) for n in (1, 2, 3) for k in (1, 2)]
+    components += [(10 * n + k, 10 * n + 10, 1) for n in (1, 2, 3) for k in (1, 2)]
+    rows = ask(factory, parts_list(), {"root": 10}, parts=[(10,)], components=components)
+    assert rows[-1] == (40, 8, 6, False), f"2 × 2 × 2 paths lead to part 40, and none back; got {rows[-1]}"
+
+
+def test_a_part_that_contains_itself() -> None:
+    rows = ask(factory, parts_list(), {"root": 1}, parts=[(1,), (2,)], components=[(1, 1, 2), (1, 2, 3)])
+    assert rows == [(1, 1, 0, True), (2, 3, 1, False)], f"the root comes back to itself at once; got {rows}"
+
+
+def test_a_cycle_has_another_entrance() -> None:
+    components = [(1, 2, 3), (1, 3, 5), (2, 3, 2), (3, 2, 7)]
+    rows = ask(factory, parts_list(), {"root": 1}, parts=[(1,), (2,), (3,)], components=components)
+    expected = [(1, 1, 0, False), (2, 38, 2, True), (3, 11, 2, True)]
+    assert rows == expected, f"1-2-3 comes back to 2, 1-3-2 to 3, and both count up to there; got {rows}"
+
+
+def test_cycles_elsewhere_do_not_matter() -> None:
+    components = [(1, 2, 1), (3, 1, 1), (3, 4, 2), (4, 3, 2)]
+    rows = ask(factory, parts_list(), {"root": 1}, parts=[(n,) for n in range(1, 5)], components=components)
+    assert rows == [(1, 1, 0, False), (2, 1, 1, False)], f"the root doesn't lead to 3 and 4; got {rows}"
+
+
+def test_comes_by_level_and_id() -> None:
+    components = [(7, 5, 1), (7, 9, 1), (9, 8, 1), (5, 1, 1), (9, 3, 1)]
+    rows = ask(factory, parts_list(), {"root": 7}, parts=[(n,) for n in (7, 9, 5, 8, 1, 3)], components=components)
+    assert [(row[0], row[2]) for row in rows] == [(7, 0), (5, 1), (9, 1), (1, 2), (3, 2), (8, 2)], f"got {rows}"
+
+
+# %% wrong parts_list fails=test_a_cycle_ends_and_is_reported
+# "Bills of materials have no cycles": they have, the day after somebody's typing error.
+def parts_list() -> str:
+    """Return the query, with the parameter root."""
+    return """
+        WITH RECURSIVE needed AS (
+            SELECT id AS part_id, 1::bigint AS quantity, 0 AS level FROM parts WHERE id = %(root)s
+            UNION ALL
+            SELECT c.part_id, n.quantity * c.quantity, n.level + 1
+            FROM needed n JOIN components c ON c.parent_id = n.part_id
+        )
+        SELECT part_id, sum(quantity), max(level) AS level, false FROM needed GROUP BY part_id ORDER BY level, part_id
+        """
+
+
+# %% wrong parts_list fails=test_two_equal_lines_both_count
+# "UNION is the guard against cycles": it drops equal lines, and stops nothing as long as the level grows.
+def parts_list() -> str:
+    """Return the query, with the parameter root."""
+    return """
+        WITH RECURSIVE needed AS (
+            SELECT id AS part_id, 1::bigint AS quantity, 0 AS level FROM parts WHERE id = %(root)s
+            UNION
+            SELECT c.part_id, n.quantity * c.quantity, n.level + 1
+            FROM needed n JOIN components c ON c.parent_id = n.part_id
+        )
+        SELECT part_id, sum(quantity), max(level) AS level, false FROM needed GROUP BY part_id ORDER BY level, part_id
+        """
+
+
+# %% wrong parts_list fails=test_a_cycle_ends_and_is_reported
+# "Nothing is deeper than ten": the cycle ends, after it has been counted three times.
+def parts_list() -> str:
+    """Return the query, with the parameter root."""
+    return """
+        WITH RECURSIVE needed AS (
+            SELECT id AS part_id, 1::bigint AS quantity, 0 AS level, ARRAY[id] AS path FROM parts WHERE id = %(root)s
+            UNION ALL
+            SELECT c.part_id, n.quantity * c.quantity, n.level + 1, n.path || c.part_id
+            FROM needed n JOIN components c ON c.parent_id = n.part_id
+            WHERE n.level < 10
+        )
+        SELECT part_id, sum(quantity), max(level) AS level, bool_or(part_id = ANY (trim_array(path, 1)))
+        FROM needed GROUP BY part_id ORDER BY level, part_id
+        """
+
+
+# %% wrong parts_list fails=test_a_cycle_has_another_entrance
+# "Leave out what would repeat": right sums, and nobody is told that the data is broken.
+def parts_list() -> str:
+    """Return the query, with the parameter root."""
+    return """
+        WITH RECURSIVE needed AS (
+            SELECT id AS part_id, 1::bigint AS quantity, 0 AS level, ARRAY[id] AS path FROM parts WHERE id = %(root)s
+            UNION ALL
+            SELECT c.part_id, n.quantity * c.quantity, n.level + 1, n.path || c.part_id
+            FROM needed n JOIN components c ON c.parent_id = n.part_id
+            WHERE c.part_id <> ALL (n.path)
+        )
+        SELECT part_id, sum(quantity), max(level) AS level, false FROM needed GROUP BY part_id ORDER BY level, part_id
+        """
+
+
+# %% right parts_list
+def parts_list() -> str:
+    """Return the query, with the parameter root."""
+    return """
+        WITH RECURSIVE needed AS (
+            SELECT id, 1::numeric AS quantity, 0 AS level, ARRAY[id] AS path, false AS comes_back
+            FROM parts WHERE id = %(root)s
+            UNION ALL
+            SELECT c.part_id, n.quantity * c.quantity, n.level + 1, n.path || c.part_id, c.part_id = ANY (n.path)
+            FROM needed n JOIN components c ON c.parent_id = n.id
+            WHERE NOT n.comes_back
+        )
+        SELECT id, sum(CASE WHEN NOT comes_back THEN quantity ELSE 0 END),
+            max(CASE WHEN NOT comes_back THEN level END) AS level, count(*) FILTER (WHERE comes_back) > 0
+        FROM needed GROUP BY id ORDER BY level, id
+        """
+
+
+# %% [markdown] hint parts_list
+# Without cycles it is a start, a step and a grouping. Which three columns does the step have to carry? Why may nothing
+# be dropped between the rounds?
+
+# %% [markdown] hint parts_list
+# `UNION ALL`, with part, quantity (multiplied in the step) and level. For the cycles `CYCLE part_id SET comes_back
+# USING path` behind the CTE's closing parenthesis: it marks the row that repeats a part of its own path, and stops
+# there. The marked rows have to be in the result of the walk, but not in the sums.
+
+# %% [markdown] hint parts_list
+# `SELECT part_id, sum(quantity) FILTER (WHERE NOT comes_back), max(level) FILTER (WHERE NOT comes_back) AS level,
+# bool_or(comes_back) FROM needed GROUP BY part_id ORDER BY level, part_id`
+
+# %% [markdown] after parts_list
+# **Why.** A quantity belongs to a path, so all paths have to be walked, and the guard has to look at each path by
+# itself: the same part on two paths is sharing, on one path it is a cycle. `CYCLE` is exactly this. A guard by a
+# greatest depth turns an endless query into a wrong number, which is worse.
+#
+# **What it costs.** One row for each path: the 12 diamonds above made 16,381 rows for 37 nodes, and with `CYCLE` each
+# carries an array as well. For a deep and shared structure aggregate between levels, which a recursive CTE can't: go
+# level by level in topological order in the application, or keep the closure (each pair of assembly and part with its
+# quantity) in a table, and renew it when a bill changes. And keep cycles out where they are made: a trigger that
+# walks upwards from the new parent, under a lock, or two writers close a cycle together.
+#
+# **Else.** For trees that are mostly read: `ltree` or a text path in each row (a subtree is a prefix), nested sets
+# (dear to change), a closure table. A parent's id with a recursive query is the form that can't contradict itself.
+#
+# **The interviewer goes on**: *Only what has to be bought? (Parts that are nobody's parent: an anti join at the end.)
+# Where is part 4 used? (The same walk upwards, from `part_id` to `parent_id`.) All employees below a manager, and the
+# number below each? (Walk from everyone, carry the start along, `GROUP BY start`; for a large company a closure.)*
+
+# %% [markdown]
+# ## The interview
+#
+# Say your answer aloud before you unfold one.
+
+# %% [markdown] interview
+# ### What is the difference between WHERE and HAVING, and why isn't an alias known in WHERE?
+#
+# It is one answer: the order of evaluation. FROM and the joins make rows, WHERE filters them, GROUP BY makes groups,
+# HAVING filters those, window functions are computed, then SELECT names its columns, then DISTINCT, ORDER BY, LIMIT. So
+# WHERE knows neither aggregates nor window functions nor aliases; for all three I put the query into a CTE and filter
+# outside. It is the order of meaning; the planner pushes conditions down wherever the result stays the same.
+
+# %% [markdown] interview
+# ### IN, EXISTS, NOT IN, NOT EXISTS: which do you use?
+#
+# IN and EXISTS become the same semi join, so whichever reads better; neither multiplies rows, which a join does. For
+# the negation always NOT EXISTS: NOT IN is never true once the list contains a NULL, and PostgreSQL can't plan it as an
+# anti join. A left join with IS NULL is the third way, if the tested column can't be NULL by itself.
+
+# %% [markdown] interview
+# ### A report's total is too high. How do you look for it?
+#
+# I look for a fan-out: at each join I ask what one row is afterwards, and compare `count(*)` with `count(DISTINCT key)`
+# of the table whose column is summed. Then the many side is aggregated before the join, or is a semi join if it only
+# filters. I distrust DISTINCT as the repair: it hides duplicates, and merges equal amounts. If the total is too low, I
+# look for inner joins, for conditions on the right side of a left join in WHERE, and for `<>` on a column with NULLs.
+
+# %% [markdown] interview
+# ### rank, dense_rank or row_number? And what is the default frame?
+#
+# row_number numbers rows, and needs a unique order to be the same twice; rank is 1 plus the number of better rows;
+# dense_rank numbers different values. "Top three" means one of them, so I ask. With ORDER BY and no frame it is RANGE
+# from the start to the current row and its peers: running totals jump over ties, and last_value is no last value. For
+# rows I say ROWS, for "the last seven days" RANGE with an interval, or a calendar on the left.
+
+# %% [markdown] interview
+# ### How do you walk a tree in SQL, and what about cycles?
+#
+# A recursive CTE: the roots, UNION ALL the children of the round before, with depth and path as columns. In a graph
+# UNION on the node alone gives reachability and ends; as soon as the path or a quantity matters it has to be UNION ALL
+# with CYCLE, or an array by hand. A statement timeout in any case, and an index on the parent's id. If subtrees are
+# read all the time, a closure table or a path column.
+
+# %% [markdown] interview
+# ### When is a query no longer the right place?
+#
+# When it can't be tested in parts or explained by its steps. CTEs with a grain each carry far: one for the rows, one
+# for the marks, one for the groups. What moves out: rules that change weekly, calls to other systems, graph
+# algorithms that have to aggregate between rounds. What shouldn't move out is filtering and adding up: a loop over
+# rows in the application is the same query, slower, and from several snapshots.
+
+# %% [markdown]
+# ## Pitfalls seen in reviews
+#
+# * `SELECT DISTINCT` on top of a join, because "there were duplicates".
+# * `status <> 'x'` and `NOT IN (SELECT …)` over columns that may be NULL.
+# * A condition on the right table of a left join in `WHERE`.
+# * `count(*)` after a left join, where nothing counts as 1; `sum` without `coalesce`, where nothing is NULL.
+# * `ORDER BY … DESC LIMIT 1` for "the highest" (NULL, ties), or without a unique last key for pages.
+# * `BETWEEN` two dates for a `timestamptz`: the last day ends at its midnight.
+# * `last_value` without a frame; `lag` as "the month before" over rows with gaps.
+# * Integer division: `paid / total` is 0 until it is 1. Multiply first, or cast to `numeric`.
+# * `UNION` where `UNION ALL` was meant: it sorts or hashes everything, and drops rows.
+# * A recursive CTE without a guard, "because it is a tree".
+# * `GROUP BY` month without a calendar, in a chart.
+# * Tests with three tidy rows: no NULL, no tie, no empty group, no second partner.
+#
+# ## Where to read on
+#
+# * PostgreSQL 18 documentation: [Table Expressions](https://www.postgresql.org/docs/18/queries-table-expressions.html)
+#   (joins, LATERAL, grouping sets), [WITH Queries](https://www.postgresql.org/docs/18/queries-with.html) (recursion,
+#   SEARCH, CYCLE), [Window Function Calls](https://www.postgresql.org/docs/18/sql-expressions.html), [Window
+#   Functions](https://www.postgresql.org/docs/18/functions-window.html), [Comparison Functions and
+#   Operators](https://www.postgresql.org/docs/18/functions-comparison.html),
+#   [SELECT](https://www.postgresql.org/docs/18/sql-select.html)
+# * [Modern SQL](https://modern-sql.com/) by Markus Winand: NULL, FILTER, window functions, what other databases know
+# * [PostgreSQL wiki: Don't Do This](https://wiki.postgresql.org/wiki/Don%27t_Do_This)
+# * [PostgreSQL Exercises](https://pgexercises.com/), for practice; Joe Celko, *SQL for Smarties*, on trees and sets
