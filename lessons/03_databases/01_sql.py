@@ -109,7 +109,8 @@ def ask(
                     sql.Identifier(table), sql.SQL(", ").join(map(sql.Literal, row))
                 )
                 connection.execute(statement)
-        connection.execute("SET statement_timeout = '2s'")  # for a recursion without end
+        # A recursion without end ends; and rows that nobody has ordered aren't in order by accident.
+        connection.execute("SET statement_timeout = '2s'; SET enable_sort = off")
         return [tuple(map(plain, row)) for row in connection.execute(query.encode(), parameters)]
 
 
@@ -593,7 +594,9 @@ def silent_customers() -> str:
         )
         SELECT c.id, c.name, max(o.placed_on) AS last_order
         FROM customers AS c
-        LEFT JOIN counting AS o ON o.customer_id = c.id AND o.placed_on < %(start)s
+        LEFT JOIN counting AS o
+            ON o.customer_id = c.id
+            AND o.placed_on < %(start)s
         WHERE c.joined_on < %(end)s
             AND NOT EXISTS (
                 SELECT 1 FROM counting AS o
@@ -648,7 +651,7 @@ def test_one_valid_order_among_cancelled_ones_is_enough() -> None:
 
 
 def test_the_last_of_several_orders_is_shown_and_the_customer_once() -> None:
-    orders = [(1, 1, "2026-01-03", "paid"), (2, 1, "2026-02-03", "sent"), (3, 1, "2026-01-20", None)]
+    orders: list[Row] = [(1, 1, "2026-01-03", "paid"), (2, 1, "2026-02-03", "sent"), (3, 1, "2026-01-20", None)]
     orders += [(4, 1, "2026-04-02", "paid"), (5, None, "2026-02-27", "paid"), (6, 2, "2026-02-26", "paid")]
     rows = ask(mail_order, silent_customers(), PERIOD, customers=[(1, "Ada", EARLY)], orders=orders)
     assert rows == [(1, "Ada", "2026-02-03")], f"one row, with the last of her own orders before March; got {rows}"
@@ -775,6 +778,10 @@ def silent_customers() -> str:
 # `WITH counting AS (SELECT customer_id, placed_on FROM orders WHERE status IS DISTINCT FROM 'cancelled') SELECT c.id,
 # c.name, max(o.placed_on) AS last_order FROM customers c LEFT JOIN counting o ON o.customer_id = c.id AND o.placed_on
 # < %(start)s WHERE c.joined_on < %(end)s AND NOT EXISTS (…) GROUP BY c.id ORDER BY last_order DESC NULLS LAST, c.id`
+
+# %% [markdown] waive silent_customers
+# - `AND o.placed_on < %(start)s` → `AND o.placed_on <= %(start)s`: who has a counting order on the first day isn't in
+#   the result
 
 # %% [markdown] after silent_customers
 # **Why.** The anti join removes customers before anything is grouped, and can't multiply rows. `GROUP BY c.id` is
@@ -1716,11 +1723,10 @@ def month_balances() -> str:
             LEFT JOIN moved AS m USING (account_id, month)
         ), running AS (
             SELECT account_id, month::date, cents,
-                sum(cents) OVER (PARTITION BY account_id ORDER BY month) AS balance,
-                sum(cents) OVER (
-                    PARTITION BY account_id ORDER BY month ROWS BETWEEN 2 PRECEDING AND CURRENT ROW
-                ) AS quarter
+                sum(cents) OVER lifetime AS balance,
+                sum(cents) OVER (lifetime ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS quarter
             FROM months
+            WINDOW lifetime AS (PARTITION BY account_id ORDER BY month)
         )
         SELECT account_id, month, cents, balance, quarter
         FROM running
@@ -1947,8 +1953,12 @@ def month_balances() -> str:
 
 # %% [markdown] hint month_balances
 # `sum(cents) OVER (PARTITION BY account_id ORDER BY month)` is the balance, `sum(cents) OVER (PARTITION BY account_id
-# ORDER BY month ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)` the three months; `cents` is `coalesce(m.cents, 0)` of the
+# ORDER BY month ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)` the three months (`WINDOW lifetime AS (…)` names what they
+# share, `OVER (lifetime ROWS …)` adds the frame); `cents` is `coalesce(m.cents, 0)` of the
 # left join. Aggregate the movements by account and `date_trunc('month', booked_on::timestamp)` before you join them.
+
+# %% [markdown] waive month_balances
+# - `ORDER BY account_id, month` → `ORDER BY account_id`: the rows come from the windows by account and month
 
 # %% [markdown] after month_balances
 # **Why.** The calendar makes rows and months the same, so that `ROWS 2 PRECEDING` means two months. Month and account
@@ -2257,6 +2267,10 @@ def visit_sessions() -> str:
 # `seen_at - lag(seen_at) OVER w <= %(pause)s AS goes_on`, in the next CTE `count(*) FILTER (WHERE goes_on IS NOT TRUE)
 # OVER w AS number`, with `w` as `PARTITION BY visitor ORDER BY seen_at`. The first page: `(array_agg(page ORDER BY
 # seen_at, id))[1]`.
+
+# %% [markdown] waive visit_sessions
+# - `ORDER BY visitor, number` → `ORDER BY visitor`: groups of an aggregate with an order are made by
+#   sorting, so that they come by visitor and number
 
 # %% [markdown] after visit_sessions
 # **Why.** Each view asks only about the one before it, so a session may last for hours. `goes_on IS NOT TRUE` is the
