@@ -2,9 +2,9 @@
 # # SQL itself
 #
 # *"Here are three tables. Write the query."* Years with an ORM don't prepare for it. A junior answer returns the right
-# rows for the rows on the whiteboard. A senior answer asks first: can
-# this column be NULL, can two rows tie, is there a group without rows, how many rows does this join make of one? Each
-# question is a bug that no exception reports: the number on the dashboard is merely wrong.
+# rows for the rows on the whiteboard. A senior answer asks first: can this column be NULL, can two rows tie, is there
+# a group without rows, how many rows does this join make of one? Each question is a bug that no exception reports: the
+# number on the dashboard is merely wrong.
 #
 # **Assumed**: `SELECT`, `JOIN`, `GROUP BY` as you use them at work. **Left out**: schemas and constraints ("Database
 # design"), transactions ("ACID properties"), plans and indexes ("Query optimisation"). Of the **advanced features** by
@@ -844,7 +844,7 @@ fanned
 
 # %% [markdown]
 # The column `customers` of the first table is wrong, and looks right: `count(*)` counts *rows of the join*, of which
-# Ada has three. It takes `count(DISTINCT c.id)`. And Cleo's row with NULLs is counted by `count(*)`, while
+# Ada has three. What was meant is `count(DISTINCT c.id)`. And Cleo's row with NULLs is counted by `count(*)`, while
 # `count(o.id)` is 0.
 #
 # The second table is the same defect with money, the **fan-out**: a join repeats each row as often as it has partners,
@@ -875,8 +875,8 @@ fanned
 #
 # Mend `campaign_revenue()`, which returns one `SELECT` (it may begin with `WITH`). Its parameters are `%(campaigns)s`,
 # a `text[]` (it may be empty; write `%(campaigns)s::text[]` where the context doesn't tell its type), and `%(least)s`,
-# a whole number from 1. It is about the orders that belong to **at least one** of the campaigns,
-# each counted once, and returns a row for each country (the orders of unknown country are one group, too):
+# a whole number from 1. It is about the orders that belong to **at least one** of the campaigns, each counted once,
+# and returns a row for each country (the orders of unknown country are one group, too):
 #
 # 1. `country`
 # 2. whether the row is the total: false
@@ -1945,8 +1945,8 @@ def month_balances() -> str:
 # %% [markdown] hint month_balances
 # `sum(cents) OVER (PARTITION BY account_id ORDER BY month)` is the balance, `sum(cents) OVER (PARTITION BY account_id
 # ORDER BY month ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)` the three months (`WINDOW lifetime AS (…)` names what they
-# share, `OVER (lifetime ROWS …)` adds the frame); `cents` is `coalesce(m.cents, 0)` of the
-# left join. Aggregate the movements by account and `date_trunc('month', booked_on::timestamp)` before you join them.
+# share, `OVER (lifetime ROWS …)` adds the frame); `cents` is `coalesce(m.cents, 0)` of the left join. Aggregate the
+# movements by account and `date_trunc('month', booked_on::timestamp)` before you join them.
 
 # %% [markdown] waive month_balances
 # - `ORDER BY account_id, month` → `ORDER BY account_id`: the rows come from the windows by account and month
@@ -2017,7 +2017,8 @@ islands
 #
 # 1. the visitor (robots have no sessions)
 # 2. the session's number: 1, 2, … for each visitor in the order of time
-# 3. when it began, and 4. when its last view was
+# 3. when it began: the time of its first view
+# 4. when its last view was
 # 5. the number of its views
 # 6. the page on which it began: that of its first view; among several of that time the one with the smallest `id`
 #
@@ -2317,8 +2318,8 @@ chart
 # * **`UNION ALL`** keeps every row: one for each *path*. Quantities along all paths need that. Over a cycle it never
 #   ends, and already n diamonds in a row have 2ⁿ paths.
 # * **`UNION`** drops rows that are equal, *in all columns*, to one that is there. With the node alone as column this is
-#   reachability: each node once, and cycles do no harm. Add a depth or a path, and no two rows are equal any more:
-#   the guard is gone.
+#   reachability: each node once, and cycles do no harm. Add a depth or a path, and a node that comes again is another
+#   row: the guard is gone.
 # * **`CYCLE node SET looping USING path`** (PostgreSQL 14, SQL:1999) carries an array of the nodes so far, marks the
 #   row that closes a cycle, and doesn't go on from it. It guards each path by itself, so that all paths are still
 #   there. By hand: `path || node`, `node = ANY (path)`.
@@ -2632,8 +2633,8 @@ def parts_list() -> str:
 # ### IN, EXISTS, NOT IN, NOT EXISTS: which do you use?
 #
 # IN and EXISTS become the same semi join, so whichever reads better; neither multiplies rows, which a join does. For
-# the negation always NOT EXISTS: NOT IN is never true once the list contains a NULL, and PostgreSQL can't plan it as an
-# anti join. A left join with IS NULL is the third way, if the tested column can't be NULL by itself.
+# the negation always NOT EXISTS: NOT IN is never true once the list contains a NULL, and PostgreSQL 18 plans it as a
+# subplan. A left join with IS NULL is the third way, if the tested column can't be NULL by itself.
 
 # %% [markdown] interview
 # ### A report's total is too high. How do you look for it?
@@ -2675,7 +2676,7 @@ def parts_list() -> str:
 # * A condition on the right table of a left join in `WHERE`.
 # * `count(*)` after a left join, where nothing counts as 1; `sum` without `coalesce`, where nothing is NULL.
 # * `ORDER BY … DESC LIMIT 1` for "the highest" (NULL, ties), or without a unique last key for pages.
-# * `BETWEEN` two dates for a `timestamptz`: the last day ends at its midnight.
+# * `BETWEEN` two dates for a `timestamptz`: of the last day only its first moment counts.
 # * `last_value` without a frame; `lag` as "the month before" over rows with gaps.
 # * Integer division: `paid / total` is 0 until it is 1. Multiply first, or cast to `numeric`.
 # * `UNION` where `UNION ALL` was meant: it sorts or hashes everything, and drops rows.
