@@ -6,7 +6,7 @@
 # locks, partitions), which mechanism stands behind it, how one proves with a plan that the mechanism is used, and at
 # which size or requirement it ends. The follow-up is a query that got slow, or a queue in which a job ran twice.
 #
-# **Assumed**: SQL as far as joins and grouping, and [context managers](../01_core_python/04_context_managers.ipynb) for
+# **Assumed**: [SQL](01_sql.ipynb), and [context managers](../01_core_python/04_context_managers.ipynb) for
 # connections and transactions. **Left out**: normalisation and B-trees in general, reading slow plans, isolation levels
 # and pools, which have lessons of their own. Everything runs on a real PostgreSQL 18, over psycopg 3: one server,
 # without the usual extensions, and with `fsync` off. It shows plans, locks and results, and nothing about crashes,

@@ -6,8 +6,9 @@
 # what can't be true, adds the indexes that the known queries need and no others, and then answers the question that
 # decides: *how do you change all this next year, with rows in it and users on it?*
 #
-# **Assumed**: SQL with joins and grouping, and Python's context managers. **Left out**: reading large plans, isolation
-# levels, sharding and migration tools, which have lessons of their own. Everything runs on a real PostgreSQL 18.
+# **Assumed**: [SQL](01_sql.ipynb) and [context managers](../01_core_python/04_context_managers.ipynb). **Left out**:
+# reading large plans, isolation levels, sharding and migration tools, which have lessons of their own. Everything runs
+# on a real PostgreSQL 18.
 
 # %%
 import concurrent.futures

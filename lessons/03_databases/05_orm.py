@@ -7,7 +7,7 @@
 # what it costs. Then come the follow-ups: who commits, what an `IntegrityError` leaves behind, and how the schema
 # changes under a running service without losing a row.
 #
-# **Assumed**: SQL, [type hints](../01_core_python/06_type_hints.ipynb), [context
+# **Assumed**: [SQL](01_sql.ipynb), [type hints](../01_core_python/06_type_hints.ipynb), [context
 # managers](../01_core_python/04_context_managers.ipynb). **Left out**: isolation levels, plans and connection pools,
 # which have lessons of their own, and asynchronous sessions.
 #

@@ -8,7 +8,7 @@
 # follow-ups that nobody reads up on: what `COMMIT` says in a transaction that has failed, and what you know when the
 # connection breaks during it.
 #
-# **Assumed**: SQL, [context managers](../01_core_python/04_context_managers.ipynb) (savepoints), threads from
+# **Assumed**: [SQL](01_sql.ipynb), [context managers](../01_core_python/04_context_managers.ipynb) (savepoints), threads from
 # [concurrency](../01_core_python/02_concurrency.ipynb). **Left out**: indexes and plans, connection pools, several
 # databases that have to agree (CAP, sagas): they have lessons of their own.
 #

@@ -8,7 +8,7 @@
 # system waits for a quorum although nothing is broken.
 #
 # **Assumed**: nothing but Python. **Left out**: consensus protocols (Raft, Paxos), sharding, and the settings of
-# DynamoDB, Cassandra and MongoDB; the last two have lessons of their own.
+# DynamoDB, Cassandra and MongoDB, which have lessons of their own.
 #
 # **The cluster here is a simulation**: replicas are dicts, a message is a method call, and a cut is a set of names. So
 # every run is the same and messages can be counted. What it doesn't show: time (nothing is slow, and a lost message is
