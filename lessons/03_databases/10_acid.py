@@ -8,9 +8,9 @@
 # follow-ups that nobody reads up on: what `COMMIT` says in a transaction that has failed, and what you know when the
 # connection breaks during it.
 #
-# **Assumed**: [SQL](01_sql.ipynb), [context managers](../01_core_python/04_context_managers.ipynb) (savepoints), threads from
-# [concurrency](../01_core_python/02_concurrency.ipynb). **Left out**: indexes and plans, connection pools, several
-# databases that have to agree (CAP, sagas): they have lessons of their own.
+# **Assumed**: [SQL](01_sql.ipynb), [context managers](../01_core_python/04_context_managers.ipynb) (savepoints),
+# threads from [concurrency](../01_core_python/02_concurrency.ipynb). **Left out**: indexes and plans, connection pools,
+# several databases that have to agree (CAP, sagas): they have lessons of their own.
 #
 # Everything runs on a real PostgreSQL 18 with two or three real connections. One thing isn't as in production: the
 # server here has `fsync` off, so it shows nothing about crashes.

@@ -9,8 +9,8 @@
 # PgBouncer.
 #
 # **Assumed**: [context managers](../01_core_python/04_context_managers.ipynb) and threads from
-# [concurrency](../01_core_python/02_concurrency.ipynb); [SQL](01_sql.ipynb) and transactions. **Left out**: the ORM's session,
-# isolation levels, replication.
+# [concurrency](../01_core_python/02_concurrency.ipynb); [SQL](01_sql.ipynb) and transactions. **Left out**: the
+# ORM's session, isolation levels, replication.
 #
 # **What is real.** The pools are psycopg's and SQLAlchemy's own, on a real PostgreSQL 18. It is reached over a Unix
 # socket and without TLS or passwords, so what it costs to connect here is the least that it can cost. Not real are the
