@@ -6,8 +6,9 @@
 # one thing (the query, an index, the data's layout), measures again in the same unit, and says what the change costs
 # elsewhere. The follow-up is a plan on paper: *where does it hurt, and why did the planner choose that?*
 #
-# **Assumed**: [SQL](01_sql.ipynb) with joins, grouping and subqueries. **Left out**: transactions and locks,
-# the design of tables, caching, partitioning and sharding, which have lessons of their own. Everything runs on a real PostgreSQL 18.
+# **Assumed**: [SQL](01_sql.ipynb) with joins, grouping and subqueries. **Left out**: transactions and locks, the
+# design of tables, caching, partitioning and sharding, which have lessons of their own. Everything runs on a real
+# PostgreSQL 18.
 
 # %%
 import contextlib
