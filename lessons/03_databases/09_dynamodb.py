@@ -200,11 +200,13 @@ with services.aws() as cloud:
 #
 # | request | what counts |
 # | --- | --- |
-# | `GetItem`, `BatchGetItem`, `TransactGetItems` | each item by itself, rounded up to 4 KB; an item that isn't there costs like a small one |
-# | `Query`, `Scan` | the sizes of all items *read*, added up, then rounded up once; the filter and the projection come after |
-# | `PutItem`, `UpdateItem`, `DeleteItem` | the larger of the item before and after, rounded up to 1 KB; changing one attribute pays for the item |
+# | `GetItem`, `BatchGetItem`, `TransactGetItems` | each item by itself, rounded up to 4 KB; a missing one costs too |
+# | `Query`, `Scan` | all items *read*, added up, rounded up once; filter and projection come after |
+# | `PutItem`, `UpdateItem`, `DeleteItem` | the larger of the item before and after, rounded up to 1 KB |
 # | a write whose condition fails | the same as if it had been done |
 # | each index that the write touches | writes of its own, by the size of its entry |
+#
+# So changing one attribute pays for the whole item, and a filter saves bytes on the wire and nothing on the bill.
 #
 # An item's size is that of its values *and of its attributes' names*: text by its bytes in UTF-8, a number one byte for
 # two digits and one more, a Boolean or null one byte, a list or map three bytes and one for each element.
@@ -244,7 +246,7 @@ for name, line in {"long names, flags that are off": long_names, "short names, n
     print(f"{name:40}{size_of(line):>6}{4096 // size_of(line):>15}")
 
 # %% [markdown]
-# A read unit brings one item by `GetItem`, however small, and ninety-odd of the short lines by `Query`: items that are
+# A read unit brings one item by `GetItem`, however small, and 117 of the short lines by `Query`: items that are
 # read together belong into one partition key. And one large attribute that is rarely read (a document, a log) belongs
 # into an item of its own, or into S3: otherwise each change of a flag beside it pays for it.
 #
@@ -254,9 +256,9 @@ for name, line in {"long names, flags that are off": long_names, "short names, n
 # %% [markdown] exercise capacity_units topic=dynamodb level=core minutes=12
 # ## Exercise: What does it cost?
 #
-# The design review wants a number beside each access pattern, before there is a table. Write two functions. Sizes are in
-# bytes; a *block* is 4,096 bytes for reads and 1,024 for writes, sizes are rounded up to whole blocks, and nothing costs
-# less than one block.
+# The design review wants a number beside each access pattern, before there is a table. Write two functions. Sizes are
+# in bytes; a *block* is 4,096 bytes for reads and 1,024 for writes, sizes are rounded up to whole blocks, and nothing
+# costs less than one block, unless the contract says 0.
 #
 # `read_units(operation, sizes, consistent=False)` returns the read units, a float. `sizes` are those of the items read,
 # and 0 stands for an item that isn't there.
@@ -525,3 +527,649 @@ def write_units(before: Item | None, after: Item | None, indexes: Sequence[Index
 #
 # **The interviewer goes on**: *What does a condition that fails cost? (The write.) A scan with a filter that finds
 # nothing? (The whole table.) Why is a counter in the item of the article a bad idea? (Each view writes the article.)*
+
+# %% [markdown]
+# ## Single-table design: write down the access patterns first
+#
+# Without joins, what is read together has to lie together. So the design goes backwards: **list the access patterns,
+# and give each one request**. Things of several kinds share one table, and the keys `PK` and `SK` are **overloaded**:
+# their values say what the item is (`PROJ#3`, `EMP#7`), their names say nothing. Four patterns of keys cover most
+# designs:
+#
+# * **Item collection**: parent and children under one partition key. `Query PK = ORDER#1` brings the order and its lines.
+# * **Adjacency list**, for many-to-many: an edge is an item with the one end in PK and the other in SK. An index with
+#   the two exchanged reads it from the other end.
+# * **Composite sort key**, from the general to the special: `2026-03-01T09:00#8813` sorts by time and is unique;
+#   `DE#BY#Munich` is searched by `begins_with` at each level. Text sorts as bytes: pad numbers with zeros.
+# * **Sparse index**: an item without an index's key attributes isn't in the index. Give `GSI2PK` to what is open, take
+#   it away when it is closed: the index then *is* the list of what is open, however large the table gets.
+#
+# A **global secondary index** (GSI) is another table with other keys, which DynamoDB fills from this one. It is
+# overloaded as the table is: orders put their customer into `GSI1PK`, lines their product, and one index answers both
+# questions. It is **eventually consistent**, always: what you have just written may be missing in it, so never check
+# uniqueness in one. It isn't unique either: many items may have the same index key. 20 for a table is the default
+# quota. Since November 2025 an index's key may also consist of up to four attributes on either side, so that values
+# need no longer be glued together; the table's own key hasn't changed. (A *local* index, LSI, has the table's
+# partition key and another sort key. It can be read consistently, has to be made with the table, and then limits every
+# item collection to 10 GB.)
+#
+# The demo is an adjacency list of projects and people; `GSI1` turns the edges round, `GSI2` has what is late:
+
+
+# %%
+@dataclass(frozen=True, repr=False)
+class Collections:
+    """Items as a table or an index has them: by partition, and in order within it."""
+
+    title: str
+    keys: tuple[str, str]
+    items: Sequence[Item]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return partition key, sort key and the other attributes of each item in order; a repeated key is empty."""
+        partition, sort = self.keys
+        inside = sorted(
+            (item for item in self.items if partition in item and sort in item), key=lambda item: item[sort]
+        )
+        grouped: dict[str, list[Item]] = {}
+        for item in sorted(inside, key=lambda item: str(item[partition])):
+            grouped.setdefault(item[partition], []).append(item)
+        hidden = {"PK", "SK", "GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK"}
+        return [
+            (
+                name if number == 0 else "",
+                item[sort],
+                ", ".join(f"{key}={value}" for key, value in item.items() if key not in hidden),
+            )
+            for name, members in grouped.items()
+            for number, item in enumerate(members)
+        ]
+
+    def __repr__(self) -> str:
+        lines = [f"{self.title}", f"  {self.keys[0]:10}{self.keys[1]:24}"]
+        return "\n".join([*lines, *(f"  {one:10}{two:24}{rest}" for one, two, rest in self.rows())])
+
+    def _repr_html_(self) -> str:
+        cell = '<td style="text-align: left; padding: 1px 12px; border-top: {}">{}</td>'
+        body = "".join(
+            "<tr>"
+            + "".join(
+                cell.format("1px solid" if row[0] else "none", html.escape(text) if text else "&nbsp;") for text in row
+            )
+            + "</tr>"
+            for row in self.rows()
+        )
+        head = "".join(f'<th style="text-align: left; padding: 1px 12px">{key}</th>' for key in (*self.keys, ""))
+        return (
+            f'<figure aria-label="{html.escape(self.title)}"><b>{html.escape(self.title)}</b>'
+            f'<table style="font-family: monospace; font-size: 12px; border-collapse: collapse"><tr>{head}</tr>{body}'
+            "</table></figure>"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Together:
+    """Figures one below the other."""
+
+    figures: Sequence[Collections]
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(repr, self.figures))
+
+    def _repr_html_(self) -> str:
+        return "".join(figure._repr_html_() for figure in self.figures)
+
+
+people = {"EMP#4": "Ada", "EMP#7": "Grace", "EMP#9": "Edsger"}
+work: list[Item] = [{"PK": key, "SK": key, "name": name} for key, name in people.items()]
+work += [
+    {"PK": "PROJ#1", "SK": "PROJ#1", "title": "Billing", "GSI2PK": "LATE", "GSI2SK": "2026-02-14"},
+    {"PK": "PROJ#2", "SK": "PROJ#2", "title": "Search"},
+]
+for project, person, role in (
+    ("PROJ#1", "EMP#4", "lead"),
+    ("PROJ#1", "EMP#7", "dev"),
+    ("PROJ#2", "EMP#7", "lead"),
+    ("PROJ#2", "EMP#9", "dev"),
+):
+    work.append({"PK": project, "SK": person, "role": role, "GSI1PK": person, "GSI1SK": project})
+
+with services.aws() as cloud:
+    resource = connect(cloud)
+    table = create_table(resource, projection="ALL")
+    with table.batch_writer() as batch:
+        for item in work:
+            batch.put_item(Item=item)
+    by_person = {"IndexName": "GSI1", "KeyConditionExpression": Key("GSI1PK").eq("EMP#7")}
+    late = {"IndexName": "GSI2", "KeyConditionExpression": Key("GSI2PK").eq("LATE")}
+    is_of_person = Attr("GSI1PK").eq("EMP#7")
+    patterns: dict[str, Callable[[], Any]] = {
+        "a project with its people: one Query": lambda: table.query(KeyConditionExpression=Key("PK").eq("PROJ#1")),
+        "the projects of a person: Query on GSI1": lambda: table.query(**by_person),
+        "what is late: Query on GSI2, sparse": lambda: table.query(**late),
+        "the projects of a person: Scan, filter": lambda: table.scan(FilterExpression=is_of_person),
+    }
+    print(f"{'':42}{'requests':>9}{'items read':>12}{'returned':>10}")
+    for name, call in patterns.items():
+        watch = Watch(resource)
+        count = call()["Count"]
+        print(f"{name:42}{len(watch.operations):>9}{watch.items_read:>12}{count:>10}")
+Together(
+    [
+        Collections("the table", ("PK", "SK"), work),
+        Collections("GSI1, the edges from the other end", ("GSI1PK", "GSI1SK"), work),
+        Collections("GSI2, sparse", ("GSI2PK", "GSI2SK"), work),
+    ]
+)
+
+# %% [markdown]
+# The scan reads all nine here, and all nine million later. Three requests have three patterns; a fourth pattern that
+# fits none of the keys means a new index (filled in the background, at the price of a write for each item) or
+# attributes added to old items by a script. That is the price of the design, and the honest argument against it: **a
+# single table is good at the patterns that you have listed, and stiff against new ones.** Share a table where things are
+# read together or written in one transaction. Two services, or two kinds of things that nothing reads together, are
+# better off with two tables: capacity, alarms, backups and permissions are set for a table.
+#
+# **Back-pressure of an index.** A write has to get into each index that it touches. If an index can't take it (too
+# little capacity provisioned, or all entries under one key such as `STATUS#open`, and so in one partition), DynamoDB
+# throttles *writes to the table*, though the table has capacity left. In CloudWatch the alarm is on the index, the
+# errors are in the application. Give indexes at least the table's write capacity, and keys with many values.
+
+# %% [markdown] exercise order_store topic=dynamodb level=senior minutes=25
+# ## Exercise: Orders in a single table
+#
+# The shop has five access patterns and wants one request for each. The table is there: `create_table(resource)` has
+# made `PK`, `SK` and the indexes `GSI1` and `GSI2`, which project keys only. What you write into the keys is yours, for
+# the pattern of `GSI2` below. `OrderStore(table)` has:
+#
+# * `place(order)` writes an `Order` with all its lines, or nothing, in one `TransactWriteItems`. True if it has been
+#   written. False, and nothing has changed, if there is an order with this id already, shipped or not. An order has 1 to
+#   99 lines (a transaction has up to 100 actions), otherwise `ValueError` without a request. Any other error goes to
+#   the caller as it comes.
+# * `get(order_id)` returns the order, equal to the one placed but for its `status`, or None. It sees what `place` and
+#   `ship` have written: one strongly consistent `Query`.
+# * `of_customer(customer, limit)`: the ids of a customer's orders, the newest first (`placed`, then id, both
+#   descending). `with_sku(sku, limit)`: the same for the orders that have a line of that product. One `Query` each, on
+#   `GSI1`.
+# * `open_orders(limit)`: the ids of open orders of all customers, the oldest first (`placed`, then id, ascending). One
+#   `Query` on `GSI2`. **`GSI2` has an entry for each open order and for nothing else.**
+# * `ship(order_id)` makes an open order `"shipped"`, in one `UpdateItem`. True if it has. False, and nothing has changed,
+#   if there is no such order or it isn't open.
+#
+# `limit` is from 1 to 100; no method reads more items than it returns (the lists), or than the order and its lines
+# (`get`). Ids, customers and products are non-empty text without `#`, and different lines of an order have different
+# products. `placed` is UTC in ISO 8601, always of the same length, so that it sorts as text. Numbers come back from
+# boto3 as `Decimal`; `Order` has `int`. `status` is a reserved word in expressions.
+#
+# ```python
+# >>> with services.aws() as cloud:
+# ...     store = OrderStore(create_table(connect(cloud)))
+# ...     first = Order("o1", "ann", "2026-03-01T09:00:00Z", (Line("pen", 2, 150), Line("ink", 1, 900)))
+# ...     print(store.place(first), store.place(first), store.get("o1") == first, store.get("o2"))
+# ...     print(store.open_orders(10), store.ship("o1"), store.open_orders(10), store.of_customer("ann", 10))
+# True False True None
+# ['o1'] True [] ['o1']
+# >>> OrderStore(None).place(Order("o3", "ann", "2026-03-01T09:00:00Z", ()))
+# Traceback (most recent call last):
+# ValueError: an order has 1 to 99 lines, not 0
+# ```
+
+
+# %%
+@dataclass(frozen=True)
+class Line:
+    """So many of a product, at so many cents each."""
+
+    sku: str
+    quantity: int
+    cents: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order of a customer, with its lines in their order."""
+
+    id: str
+    customer: str
+    placed: str
+    lines: tuple[Line, ...]
+    status: str = "open"
+
+
+def orders_of(count: int, customer: str = "ann", sku: str = "pen") -> list[Order]:
+    """Return orders of one line, one a minute, oldest first."""
+    return [
+        Order(f"{customer}{number:02}", customer, f"2026-03-01T09:{number:02}:00Z", (Line(sku, 1, 100),))
+        for number in range(count)
+    ]
+
+
+# %% solution order_store
+class OrderStore:
+    """Orders and their lines in one table, one request for each access pattern."""
+
+    def __init__(self, table: Any) -> None:
+        # BEGIN SOLUTION
+        self._table = table
+        # END SOLUTION
+
+    def place(self, order: Order) -> bool:
+        """Write an order with its lines, unless there is one with its id."""
+        # BEGIN SOLUTION
+        if not 1 <= len(order.lines) <= 99:
+            raise ValueError(f"an order has 1 to 99 lines, not {len(order.lines)}")
+        key, moment = f"ORDER#{order.id}", f"{order.placed}#{order.id}"
+        head = {"PK": key, "SK": "#ORDER", "customer": order.customer, "placed": order.placed, "status": "open"}
+        head |= {"GSI1PK": f"CUSTOMER#{order.customer}", "GSI1SK": moment, "GSI2PK": "OPEN", "GSI2SK": moment}
+        items: list[Item] = [head]
+        for number, line in enumerate(order.lines):
+            item: Item = {"PK": key, "SK": f"LINE#{number:02}", "sku": line.sku}
+            item |= {"quantity": line.quantity, "cents": line.cents}
+            items.append(item | {"GSI1PK": f"SKU#{line.sku}", "GSI1SK": moment})
+        puts: list[Item] = [{"Put": {"TableName": self._table.name, "Item": item}} for item in items]
+        puts[0]["Put"]["ConditionExpression"] = "attribute_not_exists(PK)"
+        try:
+            self._table.meta.client.transact_write_items(TransactItems=puts)
+        except ClientError as error:
+            reasons = error.response.get("CancellationReasons", [{}])
+            if reasons[0].get("Code") == "ConditionalCheckFailed":
+                return False
+            raise
+        return True
+        # END SOLUTION
+
+    def get(self, order_id: str) -> Order | None:
+        """Return an order with its lines."""
+        # BEGIN SOLUTION
+        condition = Key("PK").eq(f"ORDER#{order_id}")
+        items = self._table.query(KeyConditionExpression=condition, ConsistentRead=True)["Items"]
+        if not items:
+            return None
+        head, *rest = items
+        lines = tuple(Line(item["sku"], int(item["quantity"]), int(item["cents"])) for item in rest)
+        return Order(order_id, head["customer"], head["placed"], lines, head["status"])
+        # END SOLUTION
+
+    def of_customer(self, customer: str, limit: int) -> list[str]:
+        """Return the ids of a customer's newest orders."""
+        # BEGIN SOLUTION
+        return self._ids("GSI1", f"CUSTOMER#{customer}", limit, ascending=False)
+        # END SOLUTION
+
+    def with_sku(self, sku: str, limit: int) -> list[str]:
+        """Return the ids of the newest orders that have a product."""
+        # BEGIN SOLUTION
+        return self._ids("GSI1", f"SKU#{sku}", limit, ascending=False)
+        # END SOLUTION
+
+    def open_orders(self, limit: int) -> list[str]:
+        """Return the ids of the oldest open orders."""
+        # BEGIN SOLUTION
+        return self._ids("GSI2", "OPEN", limit, ascending=True)
+
+    def _ids(self, index: str, key: str, limit: int, ascending: bool) -> list[str]:
+        condition = Key(f"{index}PK").eq(key)
+        answer = self._table.query(
+            IndexName=index, KeyConditionExpression=condition, ScanIndexForward=ascending, Limit=limit
+        )
+        return [item["PK"].removeprefix("ORDER#") for item in answer["Items"]]
+        # END SOLUTION
+
+    def ship(self, order_id: str) -> bool:
+        """Make an open order shipped."""
+        # BEGIN SOLUTION
+        try:
+            self._table.update_item(
+                Key={"PK": f"ORDER#{order_id}", "SK": "#ORDER"},
+                UpdateExpression="SET #status = :shipped REMOVE GSI2PK, GSI2SK",
+                ConditionExpression="#status = :open",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues={":shipped": "shipped", ":open": "open"},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+        # END SOLUTION
+
+
+# %% check order_store points=3
+def test_an_order_comes_back_with_its_lines_by_one_query(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store = OrderStore(create_table(resource))
+    order = Order("o1", "ann", "2026-03-01T09:00:00Z", tuple(Line(f"s{n}", n + 1, 100 * n) for n in range(3)))
+    assert store.place(order) is True, "the first time"
+    watch = Watch(resource)
+    found = store.get("o1")
+    assert found == order, f"get returned {found}"
+    assert watch.operations == ["Query"], f"one Query brings the order and its lines, not {watch.operations}"
+    assert watch.items_read == 4, f"{watch.items_read} items were read for one order of three lines"
+
+
+def test_the_newest_orders_of_a_customer_come_first(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store = OrderStore(create_table(resource))
+    for order in [*orders_of(4), *orders_of(2, "bob")]:
+        store.place(order)
+    watch = Watch(resource)
+    found = store.of_customer("ann", 3)
+    assert found == ["ann03", "ann02", "ann01"], f"the three newest of ann, not {found}"
+    assert watch.operations == ["Query"], "from the index"
+    assert watch.items_read == 3, f"three items for three ids, not {watch.items_read}"
+
+
+def test_shipping_takes_an_order_out_of_the_open_ones(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store = OrderStore(create_table(resource))
+    for order in orders_of(3):
+        store.place(order)
+    assert store.ship("ann01") is True, "it was open"
+    assert store.open_orders(10) == ["ann00", "ann02"], "the oldest first, without the shipped one"
+    entries = resource.Table("shop").scan(IndexName="GSI2")["Count"]
+    assert entries == 2, f"GSI2 has {entries} entries for two open orders: a sparse index has only what is open"
+
+
+# %% hidden order_store points=5
+def test_a_second_order_with_the_id_changes_nothing(aws: services.Cloud) -> None:
+    store = OrderStore(create_table(connect(aws)))
+    first = Order("o1", "ann", "2026-03-01T09:00:00Z", (Line("pen", 1, 100),))
+    other = Order("o1", "bob", "2026-03-02T09:00:00Z", (Line("ink", 5, 900), Line("cup", 1, 1)))
+    assert (store.place(first), store.place(other)) == (True, False), "an id is taken once"
+    assert store.get("o1") == first, "the first order has its lines, and no others"
+    assert (store.of_customer("bob", 5), store.with_sku("ink", 5)) == ([], []), "nothing of the second is written"
+
+
+def test_a_shipped_order_is_not_placed_again(aws: services.Cloud) -> None:
+    store = OrderStore(create_table(connect(aws)))
+    order = orders_of(1)[0]
+    store.place(order)
+    store.ship(order.id)
+    assert store.place(order) is False, "a client that tries again after days must not reopen it"
+    found = store.get(order.id)
+    assert found is not None, "it is there"
+    assert (found.status, store.open_orders(5)) == ("shipped", []), "and still shipped"
+
+
+def test_lines_keep_their_order_beyond_ten(aws: services.Cloud) -> None:
+    store = OrderStore(create_table(connect(aws)))
+    order = Order("o1", "ann", "2026-03-01T09:00:00Z", tuple(Line(f"s{-n}", 1, n) for n in range(99)))
+    assert store.place(order), "99 lines are allowed"
+    assert store.get("o1") == order, "sort keys are text: 10 comes before 2 unless numbers are padded"
+
+
+@pytest.mark.parametrize("count", [0, 100])
+def test_too_few_or_too_many_lines_are_refused_without_a_request(aws: services.Cloud, count: int) -> None:
+    resource = connect(aws)
+    store, watch = OrderStore(create_table(resource)), Watch(resource)
+    order = Order("o1", "ann", "2026-03-01T09:00:00Z", tuple(Line(f"s{n}", 1, 1) for n in range(count)))
+    with pytest.raises(ValueError):  # noqa: PT011
+        store.place(order)
+    assert watch.operations == [], "there is nothing to ask"
+
+
+def test_placing_is_one_transaction(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store, watch = OrderStore(create_table(resource)), Watch(resource)
+    order = Order("o1", "ann", "2026-03-01T09:00:00Z", (Line("pen", 1, 1), Line("ink", 1, 1)))
+    store.place(order)
+    store.place(order)
+    assert watch.operations == ["TransactWriteItems"] * 2, "all or nothing, and no look before: a look can be overtaken"
+
+
+def test_one_line_is_enough_and_shares_nothing_with_its_neighbours(aws: services.Cloud) -> None:
+    store = OrderStore(create_table(connect(aws)))
+    orders = [Order(name, "ann", "2026-03-01T09:00:00Z", (Line(name, 1, 1),)) for name in ("o1", "o10", "o")]
+    assert all([store.place(order) for order in orders]), "three ids, one the beginning of another"
+    assert [store.get(order.id) for order in orders] == orders, "each with its own line"
+
+
+def test_orders_of_one_moment_are_sorted_by_id(aws: services.Cloud) -> None:
+    store = OrderStore(create_table(connect(aws)))
+    for name in ("b", "c", "a"):
+        store.place(Order(name, "ann", "2026-03-01T09:00:00Z", (Line("pen", 1, 1),)))
+    assert store.of_customer("ann", 9) == ["c", "b", "a"], "descending"
+    assert store.with_sku("pen", 9) == ["c", "b", "a"], "descending"
+    assert store.open_orders(9) == ["a", "b", "c"], "ascending"
+
+
+def test_time_decides_before_the_id(aws: services.Cloud) -> None:
+    store = OrderStore(create_table(connect(aws)))
+    store.place(Order("a", "ann", "2026-03-02T09:00:00Z", (Line("pen", 1, 1),)))
+    store.place(Order("b", "ann", "2026-03-01T09:00:00Z", (Line("pen", 1, 1),)))
+    assert (store.of_customer("ann", 1), store.with_sku("pen", 1), store.open_orders(1)) == (["a"], ["a"], ["b"]), (
+        "the newest of the customer and of the product, the oldest of the open"
+    )
+
+
+def test_a_product_is_found_in_any_line(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store = OrderStore(create_table(resource))
+    store.place(Order("o1", "ann", "2026-03-01T09:00:00Z", (Line("pen", 1, 1), Line("ink", 1, 1))))
+    store.place(Order("o2", "bob", "2026-03-02T09:00:00Z", (Line("ink", 1, 1),)))
+    store.place(Order("o3", "bob", "2026-03-03T09:00:00Z", (Line("pen", 1, 1),)))
+    store.ship("o1")
+    watch = Watch(resource)
+    assert store.with_sku("ink", 100) == ["o2", "o1"], "from both customers, shipped or not"
+    assert (watch.operations, watch.items_read) == (["Query"], 2), "one query of two items"
+
+
+def test_a_customer_is_not_a_product(aws: services.Cloud) -> None:
+    store = OrderStore(create_table(connect(aws)))
+    store.place(Order("o1", "ann", "2026-03-01T09:00:00Z", (Line("bob", 1, 1),)))
+    assert (store.of_customer("bob", 5), store.with_sku("ann", 5)) == ([], []), "overloaded keys need prefixes"
+
+
+def test_open_orders_are_read_from_the_index_alone(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store = OrderStore(create_table(resource))
+    for order in [*orders_of(5), *orders_of(3, "bob")]:
+        store.place(order)
+    for name in ("ann00", "ann01", "bob00"):
+        store.ship(name)
+    watch = Watch(resource)
+    assert store.open_orders(2) == ["bob01", "ann02"] or store.open_orders(2) == ["ann02", "bob01"], "the two oldest"
+    assert watch.parameters[0].get("IndexName") == "GSI2", "from GSI2"
+    assert watch.items_read == 2 * len(watch.operations), "two entries for two ids: shipped orders aren't in the index"
+
+
+def test_get_is_strongly_consistent(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store = OrderStore(create_table(resource))
+    store.place(orders_of(1)[0])
+    watch = Watch(resource)
+    store.get("ann00")
+    assert watch.parameters[0].get("ConsistentRead") is True, "the customer is shown the order that was just placed"
+
+
+def test_shipping_twice_or_nothing_is_false_and_writes_nothing(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store = OrderStore(create_table(resource))
+    store.place(orders_of(1)[0])
+    watch = Watch(resource)
+    assert [store.ship(name) for name in ("ann00", "ann00", "nobody")] == [True, False, False], "once"
+    assert watch.operations == ["UpdateItem"] * 3, "one conditional write each, no look before"
+    assert store.get("nobody") is None, "an update without a condition makes the item that it doesn't find"
+
+
+def test_other_errors_are_not_swallowed(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store = OrderStore(create_table(resource))
+    resource.Table("shop").delete()
+    with pytest.raises(ClientError):
+        store.place(orders_of(1)[0])
+    with pytest.raises(ClientError):
+        store.ship("ann00")
+
+
+def test_a_conflict_is_not_a_duplicate(aws: services.Cloud) -> None:
+    resource = connect(aws)
+    store = OrderStore(create_table(resource))
+    conflict = {
+        "Error": {"Code": "TransactionCanceledException", "Message": "[TransactionConflict, None]"},
+        "CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}],
+        "ResponseMetadata": {},
+    }
+    failed = type("Answer", (), {"status_code": 400})()
+    resource.meta.client.meta.events.register(
+        "before-call.dynamodb.TransactWriteItems", lambda **_: (failed, conflict), unique_id="conflict"
+    )
+    with pytest.raises(ClientError):
+        store.place(orders_of(1)[0])
+
+
+# %% wrong order_store fails=test_lines_keep_their_order_beyond_ten
+# "Line 10 comes after line 9": not as text.
+class OrderStore:
+    """Orders and their lines in one table."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def place(self, order: Order) -> bool:
+        """Write an order with its lines, unless there is one with its id."""
+        moment = f"{order.placed}#{order.id}"
+        own: Item = {"GSI1PK": f"C#{order.customer}", "GSI1SK": moment, "GSI2PK": "OPEN", "GSI2SK": moment}
+        items: list[Item] = [{"SK": "!", "customer": order.customer, "placed": order.placed, "state": "open"} | own]
+        for number, line in enumerate(order.lines):
+            values: Item = {"sku": line.sku, "quantity": line.quantity, "cents": line.cents}
+            items.append({"SK": f"{number}"} | values | {"GSI1PK": f"S#{line.sku}", "GSI1SK": moment})
+        puts: list[Item] = [{"Put": {"TableName": "shop", "Item": {"PK": order.id} | item}} for item in items]
+        puts[0]["Put"]["ConditionExpression"] = "attribute_not_exists(PK)"
+        try:
+            self._table.meta.client.transact_write_items(TransactItems=puts)
+        except ClientError:
+            return False
+        return True
+
+    def get(self, order_id: str) -> Order | None:
+        """Return an order with its lines."""
+        items = self._table.query(KeyConditionExpression=Key("PK").eq(order_id), ConsistentRead=True)["Items"]
+        if not items:
+            return None
+        lines = [Line(item["sku"], int(item["quantity"]), int(item["cents"])) for item in items[1:]]
+        return Order(order_id, items[0]["customer"], items[0]["placed"], tuple(lines), items[0]["state"])
+
+
+# %% wrong order_store fails=test_a_second_order_with_the_id_changes_nothing
+# "Look first, then write the batch": it isn't atomic, and a batch knows no conditions.
+class OrderStore:
+    """Orders and their lines in one table."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def place(self, order: Order) -> bool:
+        """Write an order with its lines, unless there is one with its id."""
+        key = f"ORDER#{order.id}"
+        head: Item = {"PK": key, "SK": "#", "customer": order.customer, "placed": order.placed}
+        with self._table.batch_writer() as batch:
+            for number, line in enumerate(order.lines):
+                item: Item = {"PK": key, "SK": f"LINE#{number:02}", "sku": line.sku, "quantity": line.quantity}
+                batch.put_item(Item=item | {"cents": line.cents, "GSI1PK": line.sku, "GSI1SK": order.placed})
+        try:
+            self._table.put_item(Item=head, ConditionExpression="attribute_not_exists(PK)")
+        except ClientError:
+            return False
+        return True
+
+    def get(self, order_id: str) -> Order | None:
+        """Return an order with its lines."""
+        condition = Key("PK").eq(f"ORDER#{order_id}")
+        items = self._table.query(KeyConditionExpression=condition, ConsistentRead=True)["Items"]
+        lines = [Line(item["sku"], int(item["quantity"]), int(item["cents"])) for item in items[1:]]
+        return Order(order_id, items[0]["customer"], items[0]["placed"], tuple(lines)) if items else None
+
+
+# %% wrong order_store fails=test_shipping_takes_an_order_out_of_the_open_ones
+# "The index is by status": then it has all orders for ever, nearly all of them under one key.
+class OrderStore:
+    """Orders and their lines in one table."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def place(self, order: Order) -> bool:
+        """Write an order with its lines, unless there is one with its id."""
+        keys: Item = {"PK": f"ORDER#{order.id}", "SK": "#ORDER"}
+        keys |= {"GSI2PK": "STATUS#open", "GSI2SK": f"{order.placed}#{order.id}"}
+        self._table.put_item(Item=keys)
+        return True
+
+    def open_orders(self, limit: int) -> list[str]:
+        """Return the ids of the oldest open orders."""
+        condition = Key("GSI2PK").eq("STATUS#open")
+        items = self._table.query(IndexName="GSI2", KeyConditionExpression=condition, Limit=limit)["Items"]
+        return [item["PK"].removeprefix("ORDER#") for item in items]
+
+    def ship(self, order_id: str) -> bool:
+        """Make an open order shipped."""
+        self._table.update_item(
+            Key={"PK": f"ORDER#{order_id}", "SK": "#ORDER"},
+            UpdateExpression="SET GSI2PK = :shipped",
+            ExpressionAttributeValues={":shipped": "STATUS#shipped"},
+        )
+        return True
+
+
+# %% wrong order_store fails=test_an_order_comes_back_with_its_lines_by_one_query
+# "Orders here, lines there, as always": a join by hand, and two requests that may disagree.
+class OrderStore:
+    """Orders and their lines, each with a partition key of its own."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def place(self, order: Order) -> bool:
+        """Write an order with its lines, unless there is one with its id."""
+        head: Item = {"PK": f"ORDER#{order.id}", "SK": "ORDER", "customer": order.customer, "placed": order.placed}
+        self._table.put_item(Item=head)
+        for number, line in enumerate(order.lines):
+            item: Item = {"PK": f"LINES#{order.id}", "SK": f"{number:02}", "sku": line.sku}
+            self._table.put_item(Item=item | {"quantity": line.quantity, "cents": line.cents})
+        return True
+
+    def get(self, order_id: str) -> Order | None:
+        """Return an order with its lines."""
+        head = self._table.get_item(Key={"PK": f"ORDER#{order_id}", "SK": "ORDER"}).get("Item")
+        if head is None:
+            return None
+        items = self._table.query(KeyConditionExpression=Key("PK").eq(f"LINES#{order_id}"))["Items"]
+        lines = [Line(item["sku"], int(item["quantity"]), int(item["cents"])) for item in items]
+        return Order(order_id, head["customer"], head["placed"], tuple(lines))
+
+
+# %% [markdown] hint order_store
+# Write the five patterns down, and beside each the key that it gives. Two of them give the order's id: they share the
+# table's partition key. Two give something else and a direction in time: they share `GSI1`, which the order and its
+# lines fill with different values. The last gives nothing at all: what is the partition key then?
+
+# %% [markdown] hint order_store
+# Order: `PK` from its id, an `SK` that sorts before its lines', `GSI1` by customer, `GSI2` by a constant. Line: the same
+# `PK`, a padded number in `SK`, `GSI1` by product. The sort key of both indexes is `placed` and the id, glued together.
+
+# %% [markdown] hint order_store
+# `transact_write_items` of `table.meta.client` takes `[{"Put": {"TableName": …, "Item": …}}, …]`; the condition
+# `attribute_not_exists(PK)` stands on the order's own item. On `ClientError` look at
+# `error.response["CancellationReasons"][0]["Code"]`. Shipping is `SET #status = :shipped REMOVE GSI2PK, GSI2SK` on the
+# condition `#status = :open`.
+
+# %% [markdown] after order_store
+# **Why.** `attribute_not_exists(PK)` asks whether *the item with this key* exists; it is false for the order's item
+# alone, so one condition guards all lines. The same condition makes `place` **idempotent**: a client that has lost the
+# answer tries again and gets False. The condition in `ship` is the state machine: two clerks at once, and one of them
+# gets True.
+#
+# **What it costs.** A transaction writes each item twice (prepare, commit): an order of three lines is 4 items of one
+# unit, doubled, 8 units, and 5 entries in indexes. `BatchWriteItem` would be half of it and leave half an order behind.
+# If lines are few and never asked for by themselves, keep them as a list in the order's item: one put, one unit or
+# two, and `with_sku` is gone. That is the usual answer, as long as 400 KB and the rounding allow.
+#
+# **Where it breaks.** `OPEN` is one partition key: all open orders of the shop are in one partition of `GSI2`, which
+# takes 1,000 write units a second, and when it is full it throttles the *table*. Above some hundred orders a second
+# write `OPEN#0` to `OPEN#9` and merge ten queries. And the index lags: `open_orders` may show what has just been
+# shipped, so the worker's `ship` has to be the judge, and it is.
+#
+# **The interviewer goes on**: *Orders of a customer between two dates? (A range on GSI1SK.) All orders of a day? (A new
+# pattern: another key, or an export.) How do you add a pattern to a billion items? (Add the attributes by a throttled
+# scan, then the index.) Why KEYS_ONLY? (The list shows ids. Project the total when the list shows it.)*
