@@ -26,7 +26,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -2231,9 +2231,9 @@ def order_page(
 # A table is cut into partitions by the hash of the partition key. **Each partition takes 3,000 read units and 1,000
 # write units a second**, in both capacity modes, and holds about 10 GB. The table's capacity is a second bound, over
 # all of them. DynamoDB helps with uneven load: *adaptive capacity* gives busy partitions what others leave unused, and
-# a partition that stays hot is split (*split for heat*), until a hot key has a partition to itself. There it ends:
-# **the writes of one item can't be split**, and the items of one partition key only between sort keys, and not on a
-# table with an LSI.
+# a partition that stays hot is split (*split for heat*), until a hot key has a partition to itself. There it ends: a
+# partition key with many sort keys may be split between them (not on a table with an LSI), but **one item can't be
+# split**.
 #
 # What throttling looks like: the alarm on the table's consumption is silent, the errors carry
 # `KeyRangeThroughputExceeded` as reason. The cures, cheapest first: don't write so often (count in the process and
@@ -2521,8 +2521,8 @@ def with_fixed(provisioned: int) -> Load:
 explore(with_fixed, provisioned=(100, 1_400, 300))
 
 # %% [markdown]
-# Move the capacity: 300 units carry the burst of ten times the usual for some seven minutes from a full bucket, and
-# nothing after. Whoever load-tests for five minutes has tested the bucket.
+# Move the capacity: 300 units carry ten times the usual load for a good two minutes from a full bucket, and nothing
+# after. Whoever load-tests for two minutes has tested the bucket.
 #
 # Auto-scaling would set in here. What it sees is *consumed* capacity, and throttled requests consume nothing: with an
 # empty bucket consumption is the provisioned capacity at most, whatever the demand. So one step goes to `1 / 0.7`, 1.43
@@ -2735,7 +2735,7 @@ def test_the_push_message_is_throttled_for_longer_than_one_step() -> None:
     capacities = list(dict.fromkeys(each.provisioned for each in history))
     assert capacities[0] == 143, "the usual load is 70 % of 143"
     assert max(capacities) == 1429, f"it ends where 1,000 are 70 %: {capacities}"
-    assert len(refused) < 15, f"minutes with throttling: {refused}"
+    assert 12 < len(refused) < 24, f"minutes with throttling: {refused}"
 
 
 # %% wrong target_tracking fails=test_two_high_minutes_in_a_row_raise_capacity
@@ -2915,3 +2915,92 @@ print(f"{'on demand, in write units':36}{0:10.1%}{0:>15}{sum(push_message()):>12
 # **The interviewer goes on**: *And the indexes? (A policy each; the slowest throttles the table.) Clients that retry?
 # (They add to the demand: back-off with jitter, and a bound.) Capacity is at 30 % and it throttles? (Not
 # auto-scaling: a hot partition.)*
+
+# %% [markdown]
+# ## The interview
+#
+# Say your answer aloud before you unfold one.
+
+# %% [markdown] interview
+# ### When would you take DynamoDB, and when PostgreSQL?
+#
+# DynamoDB when the access patterns are known and by key, the load is large or uneven, and nobody should run a database:
+# carts, sessions, devices, orders by customer. PostgreSQL when questions change (reports, search, filters that users
+# combine), when constraints and transactions span many rows, or when it all fits one machine anyway. What I would say
+# in either case: DynamoDB's cost grows with requests and bytes, a server's with its size; and moving away from a
+# single-table design is a rewrite.
+
+# %% [markdown] interview
+# ### Model orders with lines, customers and products.
+#
+# First the patterns: order with lines; orders of a customer, newest first; open orders; orders with a product. Then the
+# keys: `PK = ORDER#id` for the order and its lines, so that one query brings both; `GSI1` overloaded by customer and by
+# product, sorted by time and id; `GSI2` sparse, only on open orders, with a suffix if they are many. Placing is one
+# transaction on the condition that the order doesn't exist; shipping is a conditional update that also takes the order
+# out of the sparse index. What it can't answer: anything I haven't listed. That goes by stream or export into something
+# with SQL.
+
+# %% [markdown] interview
+# ### The table throttles, and consumption is at 20 % of its capacity. What is it?
+#
+# A hot partition, of the table or of an index: 1,000 writes or 3,000 reads a second is the limit of each, in both
+# modes. The exception's reason says `KeyRangeThroughputExceeded` and which resource; Contributor Insights names the
+# key. Often it is an index by status or by date, which throttles the table's writes. Short: DynamoDB splits hot
+# partitions by itself, so see whether it passes. Long: spread the key (suffix at random for counters, calculated for
+# what must be found), cache hot reads, aggregate before writing. More capacity doesn't help.
+
+# %% [markdown] interview
+# ### Two requests change the same item. How do you prevent a lost update?
+#
+# If the new value can be said as an expression, one `UpdateItem` with it (`cents - :c` on condition `cents >= :c`): no
+# reading, nothing to lose. If it is computed in my code: optimistic locking, a version in the item and a condition on
+# the version that I have read; on failure read again, compute again, a bounded number of times. Across items:
+# `TransactWriteItems`, with conditions in place of reading, and I tell `ConditionalCheckFailed` (decide) from
+# `TransactionConflict` (try again). Retries make idempotency part of it: a record in the same transaction.
+
+# %% [markdown] interview
+# ### On demand or provisioned with auto-scaling?
+#
+# On demand until I know the load, and for what is spiky or small: no decision to get wrong, up to double the previous
+# peak at once. Provisioned where average use is above a third or so of what must be provisioned, and changes over
+# hours. Auto-scaling needs two minutes of breach and the time of the change, and sees consumption, not demand; so known
+# peaks get a scheduled minimum, unknown ones lower targets or on demand. Either way a hot partition throttles all the
+# same.
+
+# %% [markdown] interview
+# ### How do you page through a filtered list for a web client?
+#
+# `Limit` counts before the filter, so the server loops until the page is full, with a bound on queries. The cursor is
+# the key of the last item *shown*, signed and bound to user and filter, checked before it reaches the table. No totals
+# and no jump to page 50. If the filter drops most items it becomes a key: a sparse index or a prefix of the sort key.
+
+# %% [markdown]
+# ## Pitfalls seen in reviews
+#
+# * `Scan` with a filter in the path of a request; `Query` without a loop over `LastEvaluatedKey`, fine until 1 MB.
+# * `put_item` without a condition as "create"; read, change in Python, `put_item` of everything as "update".
+# * A date, a status or a tenant of half the traffic as a partition key, of the table or of an index.
+# * Uniqueness checked by a query on a GSI. It lags, and two are in. Put an item `EMAIL#…` in the same transaction.
+# * `batch_write_item` without a look at `UnprocessedItems`; every `TransactionCanceledException` taken for a conflict.
+# * Lists that grow within an item: 400 KB are the end, and each append pays for all of it.
+# * `ProjectionType="ALL"` on five indexes; attribute names of thirty characters, a billion times.
+# * Numbers in sort keys without padding; time stamps with and without a zone, or of different length.
+# * Auto-scaling on the table and not on its indexes; a maximum that nobody has an alarm on.
+# * Tests on a stand-in as proof for load, lag or cost.
+#
+# ## Where to read on
+#
+# * AWS, *DynamoDB Developer Guide*: [best
+#   practices](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/best-practices.html), [read and write
+#   operations](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html) (what costs
+#   how much), [item
+#   sizes](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html), [burst and
+#   adaptive capacity](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/burst-adaptive-capacity.html),
+#   [auto scaling](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/AutoScaling.html),
+#   [paginating](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html)
+# * Alex DeBrie, *The DynamoDB Book*, and his [DynamoDB Guide](https://www.dynamodbguide.com);
+#   against overloading indexes argues Pete Naylor, *Maximize cost savings and scalability with an optimized DynamoDB
+#   secondary index*, at gomomento.com/blog
+# * Elhemali et al., [Amazon DynamoDB: A Scalable, Predictably Performant, and Fully Managed NoSQL Database
+#   Service](https://www.usenix.org/conference/atc22/presentation/elhemali) (USENIX ATC 2022): partitions, global
+#   admission control, why capacity moved from partitions to tables
