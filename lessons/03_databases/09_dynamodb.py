@@ -1011,7 +1011,8 @@ def test_a_lost_connection_is_not_an_answer(aws: services.Cloud) -> None:
         raise ConnectionError(operation)
 
     Watch(resource, lost)
-    for call in (lambda: store.place(orders_of(1)[0]), lambda: store.ship("ann00")):
+    calls: list[Callable[[], bool]] = [lambda: store.place(orders_of(1)[0]), lambda: store.ship("ann00")]
+    for call in calls:
         with pytest.raises(ConnectionError):
             call()
 
