@@ -1154,12 +1154,6 @@ class OrderStore:
         return Order(order_id, head["customer"], head["placed"], tuple(lines))
 
 
-# %% [markdown] waive order_store
-# - `key, moment = (f'ORDER#{order.id}', f'{order.placed}#{order.id}')` → `key, moment = (f'ORDER#{order.id}',
-#   f'{order.placed}#XX{order.id}')`: what separates time and id is the answer's own
-# - `item: Item = {'PK': key, 'SK': f'LINE#{number:02}', 'sku': line.sku}` → `item: Item = {'PK': key, 'SK':
-#   f'LINE#XX{number:02}', 'sku': line.sku}`: so is the prefix of a line's sort key
-
 # %% [markdown] hint order_store
 # Write the five patterns down, and beside each the key that it gives. Two of them give the order's id: they share the
 # table's partition key. Two give something else and a direction in time: they share `GSI1`, which the order and its
