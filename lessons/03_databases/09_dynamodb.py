@@ -246,9 +246,9 @@ for name, line in {"long names, flags that are off": long_names, "short names, n
     print(f"{name:40}{size_of(line):>6}{4096 // size_of(line):>15}")
 
 # %% [markdown]
-# A read unit brings one item by `GetItem`, however small, and 117 of the short lines by `Query`: items that are
-# read together belong into one partition key. And one large attribute that is rarely read (a document, a log) belongs
-# into an item of its own, or into S3: otherwise each change of a flag beside it pays for it.
+# A read unit brings one item by `GetItem`, however small, and 117 of the short lines by `Query`: items that are read
+# together belong into one partition key. And one large attribute that is rarely read (a document, a log) belongs into
+# an item of its own, or into S3: otherwise each change of a flag beside it pays for it.
 #
 # `ReturnConsumedCapacity="TOTAL"` makes every answer carry what it cost, `"INDEXES"` divides it up. In DynamoDB. Log it
 # for each kind of request, and a budget in a test, against the real service, catches the query that grew.
@@ -676,7 +676,7 @@ Together(
 # throttles *writes to the table*, though the table has capacity left. In CloudWatch the alarm is on the index, the
 # errors are in the application. Give indexes at least the table's write capacity, and keys with many values.
 
-# %% [markdown] exercise order_store topic=dynamodb level=senior minutes=25
+# %% [markdown] exercise order_store topic=dynamodb level=senior minutes=22
 # ## Exercise: Orders in a single table
 #
 # The shop has five access patterns and wants one request for each. The table is there: `create_table(resource)` has
@@ -845,7 +845,7 @@ def test_an_order_comes_back_with_its_lines_by_one_query(aws: services.Cloud) ->
     found = store.get("o1")
     assert found == order, f"get returned {found}"
     assert watch.operations == ["Query"], f"one Query brings the order and its lines, not {watch.operations}"
-    assert watch.items_read == 4, f"{watch.items_read} items were read for one order of three lines"
+    assert watch.items_read <= 4, f"{watch.items_read} items were read for one order of three lines"
 
 
 def test_the_newest_orders_of_a_customer_come_first(aws: services.Cloud) -> None:
@@ -1171,10 +1171,10 @@ class OrderStore:
 # condition `#status = :open`.
 
 # %% [markdown] after order_store
-# **Why.** `attribute_not_exists(PK)` asks whether *the item with this key* exists; it is false for the order's item
-# alone, so one condition guards all lines. The same condition makes `place` **idempotent**: a client that has lost the
-# answer tries again and gets False. The condition in `ship` is the state machine: two clerks at once, and one of them
-# gets True.
+# **Why.** `attribute_not_exists(PK)` asks whether there is *an item with this key*, not whether there is one in this
+# partition. It stands on the order's own item, and that one condition guards all lines. The same condition makes
+# `place` **idempotent**: a client that has lost the answer tries again and gets False. The condition in `ship` is the
+# state machine: two clerks at once, and one of them gets True.
 #
 # **What it costs.** A transaction writes each item twice (prepare, commit): an order of three lines is 4 items of one
 # unit, doubled, 8 units, and 5 entries in indexes. `BatchWriteItem` would be half of it and leave half an order behind.
@@ -1272,7 +1272,7 @@ with services.aws() as cloud:
 # that the SDK's own retries are safe). A queue that delivers again tomorrow is beyond it: put a record of the operation
 # into the same transaction, on the condition that it isn't there.
 
-# %% [markdown] exercise transfer_once topic=dynamodb level=senior minutes=20
+# %% [markdown] exercise transfer_once topic=dynamodb level=senior minutes=18
 # ## Exercise: Move money once
 #
 # Payments come from a queue that delivers at least once. Accounts are items `{"PK": "ACCOUNT#<id>", "SK": "ACCOUNT",
@@ -1288,11 +1288,12 @@ with services.aws() as cloud:
 #   then `InsufficientFunds` if `source` has too little. In all three cases nothing changes, and a later call with the
 #   same id may succeed.
 # * `ValueError`, without a request, if `cents` is less than 1 or `source` is `target`.
-# * **Each attempt is one request**, and it doesn't look before. If a transaction is cancelled and no reason is
-#   `ConditionalCheckFailed`, but one is `TransactionConflict`, `ThrottlingError` or `ProvisionedThroughputExceeded`, it
-#   is tried again: up to `attempts` (1 or more) requests in all. After the n-th request that failed so (n from 1), and
-#   before the next, it calls `sleep` once, with a number that is drawn at random between 0 and `0.05 * 2 ** n`. After
-#   the last attempt the `ClientError` goes to the caller, without a pause; so does every other error, at once.
+# * **Each attempt is one request**, a transaction of three actions (the record, `source`, `target`, in this order), and
+#   it doesn't look before. If a transaction is cancelled and no reason is `ConditionalCheckFailed`, but one is
+#   `TransactionConflict`, `ThrottlingError` or `ProvisionedThroughputExceeded`, it is tried again: up to `attempts` (1
+#   or more) requests in all. After the n-th request that failed so (n from 1), and before the next, it calls `sleep`
+#   once, with a number that is drawn at random between 0 and `0.05 * 2 ** n`. After the last attempt the `ClientError`
+#   goes to the caller, without a pause; so does every other error, at once.
 #
 # The items in `CancellationReasons` are in DynamoDB's own JSON, also where boto3 converts all else:
 # `{"cents": {"N": "500"}, "source": {"S": "a"}}`.
@@ -1793,14 +1794,15 @@ with services.aws() as cloud:
 # refuses with a `ValidationException`, which is your status 500. So a cursor is **opaque** (nobody builds one by hand),
 # **signed** (nobody changes one) and **bound** to the query that it belongs to.
 
-# %% [markdown] exercise order_page topic=dynamodb level=core minutes=20
+# %% [markdown] exercise order_page topic=dynamodb level=core minutes=18
 # ## Exercise: The page that was empty
 #
 # Support says: "The list of refunds is empty, but the customer has five." And security has found that the cursor is the
 # table's key in JSON, which anybody may edit. Mend `order_page(table, customer, size, status=None, cursor=None, *,
 # secret)`.
 #
-# The table has been filled as by `write_orders` above. The function returns a `Page`: `numbers`, the `number`s of the
+# The table has been filled as by `write_orders` above. A customer's orders are the items of the partition whose `SK`
+# begins with `ORDER#`; there are others in it. The function returns a `Page`: `numbers`, the `number`s of the
 # customer's orders as `int`s, the newest first (by `SK`, descending), only those with `status` unless it is None; and
 # `cursor`, a text with which the next call goes on behind the last number of this one, or None.
 #
@@ -2247,8 +2249,8 @@ def order_page(
 # valid cursor of all.
 #
 # **What it costs.** One item more than the page, for the sure end; without it the last page may be empty, which most
-# interfaces can bear. The budget bounds what one click costs: 200 items read, some units. Filtering in
-# Python in place of the `FilterExpression` would cost the same units, and more bytes.
+# interfaces can bear. The budget bounds what one click costs: 200 items read, some units. Filtering in Python in place
+# of the `FilterExpression` would cost the same units, and more bytes.
 #
 # **Signed isn't secret.** Anybody can decode the sort key. If that is too much, encrypt (AES-GCM signs as well), or
 # keep the key on the server under a random name. An expiry in the payload and a key number for rotating the secret are
@@ -2560,7 +2562,7 @@ explore(with_fixed, provisioned=(100, 1_400, 300))
 # empty bucket consumption is the provisioned capacity at most, whatever the demand. So one step goes to `1 / 0.7`, 1.43
 # times of what there is, and from 300 to 1,000 it takes several, each with its minutes.
 
-# %% [markdown] exercise target_tracking topic=dynamodb level=staff minutes=20
+# %% [markdown] exercise target_tracking topic=dynamodb level=staff minutes=18
 # ## Exercise: Track a target
 #
 # "We have auto-scaling. Why were we throttled for half an hour?" Write the policy, then look at it in the simulation
@@ -3032,9 +3034,9 @@ print(f"{'on demand, in write units':36}{0:10.1%}{0:>15}{sum(push_message()):>12
 #   adaptive capacity](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/burst-adaptive-capacity.html),
 #   [auto scaling](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/AutoScaling.html),
 #   [paginating](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html)
-# * Alex DeBrie, *The DynamoDB Book*, and his [DynamoDB Guide](https://www.dynamodbguide.com);
-#   against overloading indexes argues Pete Naylor, *Maximize cost savings and scalability with an optimized DynamoDB
-#   secondary index*, at gomomento.com/blog
+# * Alex DeBrie, *The DynamoDB Book*, and his [DynamoDB Guide](https://www.dynamodbguide.com); against overloading
+#   indexes argues Pete Naylor, *Maximize cost savings and scalability with an optimized DynamoDB secondary index*, at
+#   gomomento.com/blog
 # * Elhemali et al., [Amazon DynamoDB: A Scalable, Predictably Performant, and Fully Managed NoSQL Database
 #   Service](https://www.usenix.org/conference/atc22/presentation/elhemali) (USENIX ATC 2022): partitions, global
 #   admission control, why capacity moved from partitions to tables
