@@ -7,7 +7,7 @@
 # knows that it has it, and how a user gets to see what they have just saved. The follow-ups are a failover in which
 # rows vanish, and five servers of which two can't see the other three.
 #
-# **Assumed**: SQL as far as joins and grouping, and what an index is for. **Left out**: isolation levels and locks,
+# **Assumed**: [SQL](01_sql.ipynb), and what an index is for. **Left out**: isolation levels and locks,
 # pools, and how PostgreSQL does it, which have lessons of their own. This is about **MySQL 8.4** with InnoDB. What is
 # SQL runs on a real server where one is installed: MariaDB, which shares InnoDB's ancestors and a protocol with MySQL,
 # and isn't MySQL any more; where they differ it is said. Replicas and clusters don't run here: those parts are
