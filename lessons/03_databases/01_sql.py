@@ -10,7 +10,7 @@
 # design"), transactions ("ACID properties"), plans and indexes ("Query optimisation"). Of the **advanced features** by
 # which PostgreSQL is chosen, this lesson teaches those of the query language: window functions, recursive CTEs,
 # `LATERAL` and grouping sets. **JSON support** and **full-text search** are left to the lesson "PostgreSQL". Every
-# query here runs on a real PostgreSQL 18, and nothing is simulated.
+# query here runs on a real PostgreSQL 18.
 
 # %%
 import datetime as dt
@@ -153,13 +153,14 @@ def shop(connection: Connection) -> None:
 # * `WHERE` filters rows and `HAVING` groups: an aggregate can't be in `WHERE`, and a condition on single rows doesn't
 #   belong in `HAVING`.
 # * A window function sees the rows that `WHERE`, `GROUP BY` and `HAVING` have left. To filter by its result, put it
-#   into a subquery or CTE and filter outside. To filter *before* it changes it: a running total over `WHERE month =
-#   'March'` begins in March.
+#   into a subquery or CTE and filter outside. A filter *before* the window changes what it sees: a running total over
+#   `WHERE month = 'March'` begins in March.
 # * `DISTINCT` comes after window functions: `SELECT DISTINCT country, row_number() OVER ()` removes nothing.
 #
 # It is the order of *meaning*. The planner may do it in any other that returns the same: push conditions down, join
 # in another order, skip what isn't asked for. Even `WHERE b <> 0 AND a / b > 2` promises no order, so that the
-# division may fail; `CASE WHEN b <> 0 THEN a / b > 2 END` does (aggregates apart), or `a / nullif(b, 0) > 2`.
+# division may fail. `CASE WHEN b <> 0 THEN a / b > 2 END` does promise one (except for aggregates and constants, which
+# are computed before it), and `a / nullif(b, 0) > 2` needs none.
 
 # %%
 CLAUSES = [
@@ -219,14 +220,14 @@ Grid("Three-valued logic", ["expression", "is"], [(text, row and row[0]) for tex
 # %% [markdown]
 # `AND` with a false is false whatever the other one is, and `OR` with a true is true: that is why some rows of the
 # table aren't NULL. `x NOT IN (2, NULL)` is `x <> 2 AND x <> NULL`: false or unknown, and never true. To compare with
-# NULL as with any value there is `IS [NOT] DISTINCT FROM`; to make a condition of two values again `IS TRUE`, `IS NOT
-# TRUE`. `status <> 'cancelled'` loses the rows without a status, and nothing in the report shows it.
+# NULL as with any value there is `IS [NOT] DISTINCT FROM`; `IS TRUE` makes false of unknown, `IS NOT TRUE` true.
+# `status <> 'cancelled'` loses the rows without a status, and nothing in the report shows it.
 #
 # Where NULL is treated otherwise, each by a rule of its own:
 #
 # | where | rule | the trap |
 # | --- | --- | --- |
-# | aggregates | ignore NULLs; `count(*)` counts rows | of nothing, `sum` is NULL and `count` 0 |
+# | aggregates | ignore NULLs, except `array_agg`; `count(*)` counts rows | of nothing, `sum` is NULL and `count` 0 |
 # | `GROUP BY`, `DISTINCT`, `UNION`, `PARTITION BY` | NULLs are equal to one another | one group of all the unknown |
 # | `JOIN … ON a = b`, `USING` | NULL matches nothing | rows vanish, or come without a partner |
 # | `ORDER BY` | NULL is the largest: last, and **first with `DESC`** | the "highest" is the unknown: `NULLS LAST` |
@@ -518,9 +519,9 @@ Pairs(["Ada", "Ben", "Cleo"], ["10", "11", "12", "13", "14", "15"], joined)
 # %% [markdown]
 # **`NOT IN` finds nobody**, since the list has a NULL (order 13) and `3 <> NULL` is unknown. `NOT EXISTS` asks for each
 # customer whether a pair is there, and NULL makes no pair. The plans say the same: `NOT EXISTS` is a join like any
-# other, `NOT IN` a subplan that is computed first, hashed if it fits into `work_mem`, and walked through for every row
-# if not. `IN` and `EXISTS` return the same, and become the same semi join. So: `IN` for lists of constants and where
-# there are no NULLs, `NOT EXISTS` whenever there is a NOT.
+# other, `NOT IN` a subplan that is computed first, hashed if it fits into memory (`work_mem` times
+# `hash_mem_multiplier`), and walked through for every row if not. `IN` and `EXISTS` return the same, and become the
+# same semi join. So: `NOT EXISTS` whenever there is a NOT, except before a list of constants.
 #
 # The third way to write an anti join, `LEFT JOIN … WHERE o.id IS NULL`, is right as long as the column that is tested
 # can't be NULL by itself (take the primary key).
@@ -792,7 +793,7 @@ def silent_customers() -> str:
 # **Why.** The anti join removes customers before anything is grouped, and can't multiply rows. `GROUP BY c.id` is
 # enough for `c.name` as well: `id` is the primary key, and PostgreSQL knows that it determines the row. The period is
 # half open: `>= start AND < end` needs no last day of the month, is right for timestamps too, and two periods in a row
-# share no moment. `BETWEEN` includes both ends.
+# share no moment.
 #
 # **Else.** One pass: left join all counting orders, `max(…) FILTER (before)`, and `HAVING count(*) FILTER (within) =
 # 0`. It reads the orders once where the anti join reads them twice; but it reads *all* orders of the customer, while
@@ -858,8 +859,8 @@ fanned
 # * if the other table only decides *which* rows count, don't join: semi join by `EXISTS`;
 # * add up columns at their own grain, in two queries.
 #
-# A check that finds it in a minute: `count(*)` and `count(DISTINCT o.id)` of the join. If they differ, no column of `o`
-# may be summed.
+# A check that finds it in a minute: `count(o.id)` and `count(DISTINCT o.id)` of the join. If they differ, no column of
+# `o` may be summed. (`count(*)` would also count the rows that an outer join adds without an order.)
 
 # %% [markdown] exercise campaign_revenue topic=postgresql level=senior minutes=14
 # ## Exercise: The campaign that doubled revenue
@@ -875,11 +876,11 @@ fanned
 #
 # Mend `campaign_revenue()`, which returns one `SELECT` (it may begin with `WITH`). Its parameters are `%(campaigns)s`,
 # a `text[]` (it may be empty; write `%(campaigns)s::text[]` where the context doesn't tell its type), and `%(least)s`,
-# a whole number from 1. It is about the orders that belong to **at least one** of the campaigns, each counted once,
-# and returns a row for each country (the orders of unknown country are one group, too):
+# a whole number from 1. The report is about the orders that belong to **at least one** of the campaigns, each counted
+# once, and has a row for each country of these orders (those of unknown country are one group, too):
 #
 # 1. `country`
-# 2. whether the row is the total: false
+# 2. `false`, since the row isn't the total
 # 3. the number of orders
 # 4. the number of orders whose shipping was free, 0 cents
 # 5. the goods in cents: the sum of quantity times price; 0 if there are no lines
@@ -1188,14 +1189,12 @@ def campaign_revenue() -> str:
 
 # %% [markdown] after campaign_revenue
 # **Why.** Both repairs bring the query back to the grain "an order": `goods` has at most one row for each, and `EXISTS`
-# can't repeat one. After that `count(*)` and `sum` are simply right, and no `DISTINCT` is needed. A `DISTINCT` that
-# somebody adds "because there were duplicates" is the sign of a join that nobody understood.
+# can't repeat one. After that `count(*)` and `sum` are simply right, and no `DISTINCT` is needed.
 #
 # **What it costs.** `goods` adds up all lines of the shop, also those of other campaigns. If few orders are chosen and
 # `order_lines(order_id)` has an index, the correlated form (`LATERAL`, below) reads only theirs.
 #
-# **Else.** `UNION ALL` of two groupings reads everything twice, unless a CTE keeps the rows. A report that has to show
-# countries without orders needs a table of countries on the left.
+# **Else.** `UNION ALL` of two groupings reads everything twice, unless a CTE keeps the rows.
 #
 # **The interviewer goes on**: *Revenue **by campaign**, and an order of two campaigns counts for both: what is the
 # total? (Not the sum of the rows: sets that overlap don't add up. Say so in the report, or attribute each order to one
@@ -1288,8 +1287,9 @@ explore(draw_frame, row=(1, 8, 5), mode=(0, 2, 2), preceding=(0, 3, 2), followin
 #
 # There are two ways. A window function numbers all rows, and a query around it keeps those up to n; it reads
 # everything once. **`LATERAL`** lets a subquery in `FROM` use columns of what stands before it, and so is run for each
-# of its rows: "for each customer the two largest orders". With an index on `(customer_id, cents)` it reads n entries
-# for each customer, and is the better one when there are few groups with many rows.
+# of its rows: "for each customer the two largest orders". With an index in the order of the subquery, here
+# `(customer_id, cents DESC, id)`, it reads n entries for each customer, and is the better one when there are few groups
+# with many rows.
 
 # %%
 with services.postgres(template=shop) as database, database.connect() as connection:
@@ -1318,8 +1318,8 @@ largest
 # The classic of window functions, as it is asked by those who mean it: with ties, with gaps in the data and with groups
 # that have nothing to show. The tables:
 #
-# * `categories(id int PRIMARY KEY, name text UNIQUE)`
-# * `products(id int PRIMARY KEY, category_id int NOT NULL, name text UNIQUE)`
+# * `categories(id int PRIMARY KEY, name text NOT NULL UNIQUE)`
+# * `products(id int PRIMARY KEY, category_id int NOT NULL, name text NOT NULL UNIQUE)`
 # * `sales(product_id int NOT NULL, quantity int NOT NULL, cents int)`: `cents` is the price of one piece, and NULL as
 #   long as it isn't settled. Such a sale brings in 0.
 #
@@ -1351,8 +1351,8 @@ largest
 def assortment(connection: Connection) -> None:
     """Make the tables of categories, products and sales."""
     connection.execute("""
-        CREATE TABLE categories (id int PRIMARY KEY, name text UNIQUE);
-        CREATE TABLE products (id int PRIMARY KEY, category_id int NOT NULL, name text UNIQUE);
+        CREATE TABLE categories (id int PRIMARY KEY, name text NOT NULL UNIQUE);
+        CREATE TABLE products (id int PRIMARY KEY, category_id int NOT NULL, name text NOT NULL UNIQUE);
         CREATE TABLE sales (product_id int NOT NULL, quantity int NOT NULL, cents int);
         """)
 
@@ -1600,8 +1600,8 @@ def top_products() -> str:
 # it reads n entries each; a sum has to be computed whole in any case.
 #
 # **The interviewer goes on**: *The best in total, of all categories, and its share? (`rank() OVER (ORDER BY …)` beside
-# the other, and `cents / sum(cents) OVER ()`; careful, `int / int` is cut off, and a sum may be 0.) The second best
-# only? (`place = 2` may be nobody.)*
+# the other, and `cents / sum(cents) OVER ()`, which isn't cut off only because the sum of a `bigint` is a `numeric`;
+# and it may be 0.) The second best only? (`place = 2` may be nobody.)*
 
 # %% [markdown]
 # ### Rows that aren't there
@@ -1949,7 +1949,8 @@ def month_balances() -> str:
 # movements by account and `date_trunc('month', booked_on::timestamp)` before you join them.
 
 # %% [markdown] waive month_balances
-# - `ORDER BY account_id, month` → `ORDER BY account_id`: the rows come from the windows by account and month
+# - `ORDER BY account_id, month` → `ORDER BY account_id`: the rows come from the windows by account and month, in every
+#   plan (a window has no other form than over sorted rows)
 
 # %% [markdown] after month_balances
 # **Why.** The calendar makes rows and months the same, so that `ROWS 2 PRECEDING` means two months. Month and account
@@ -2001,7 +2002,7 @@ islands
 # %% [markdown]
 # The first row has no row before it, `lag` is NULL, and `IS NOT FALSE` makes it a beginning: forget that, and the first
 # run has number 0, or NULL. The running count takes the default frame here on purpose: rows of the same day are peers
-# and get the same number, in whatever order they come. With `ROWS` the two windows would have to break ties alike.
+# and get the same number, in whatever order they come. With `ROWS` both windows would need a key that breaks ties.
 
 # %% [markdown] exercise visit_sessions topic=postgresql level=senior minutes=13
 # ## Exercise: From page views to sessions
@@ -2261,14 +2262,14 @@ def visit_sessions() -> str:
 # seen_at, id))[1]`.
 
 # %% [markdown] waive visit_sessions
-# - `ORDER BY visitor, number` → `ORDER BY visitor`: groups of an aggregate with an order are made by
-#   sorting, so that they come by visitor and number
+# - `ORDER BY visitor, number` → `ORDER BY visitor`: groups of an aggregate with an order in it can't be hashed; they are
+#   made by sorting in every plan, and come by visitor and number
 
 # %% [markdown] after visit_sessions
 # **Why.** Each view asks only about the one before it, so a session may last for hours. `goes_on IS NOT TRUE` is the
 # whole treatment of the first view. Both windows order by time alone: of several views of one time any may come first
 # in `lag`, but their differences are the same set (one real, the rest 0), and the count by `RANGE` gives all of them
-# the number of the one that begins. With `ROWS` the order of ties would have to be the same in both: add `id`.
+# the number of the one that begins.
 #
 # **What it costs.** One sort by visitor and time, which both windows share, and an incremental one within each
 # visitor for the groups. The answer with `NOT EXISTS` looks back from each view: with an index on `(visitor,
@@ -2320,7 +2321,7 @@ chart
 # * **`UNION`** drops rows that are equal, *in all columns*, to one that is there. With the node alone as column this is
 #   reachability: each node once, and cycles do no harm. Add a depth or a path, and a node that comes again is another
 #   row: the guard is gone.
-# * **`CYCLE node SET looping USING path`** (PostgreSQL 14, SQL:1999) carries an array of the nodes so far, marks the
+# * **`CYCLE node SET looping USING path`** (PostgreSQL 14) carries an array of the nodes so far, marks the
 #   row that closes a cycle, and doesn't go on from it. It guards each path by itself, so that all paths are still
 #   there. By hand: `path || node`, `node = ANY (path)`.
 
@@ -2356,7 +2357,8 @@ Grid("From node 0", ["walk", "rows", "nodes"], walked)
 # pointing downwards) keeps a connection busy until the disk is full of temporary files, so set `statement_timeout`. A
 # condition *outside* the CTE isn't pushed into it: `WHERE depth < 3` after the fact walks the whole graph first. The
 # step joins by `parent_id`, which needs an index of its own, since a foreign key makes none. And the step may mention
-# `name` only once, not in an aggregate, and not on the optional side of an outer join.
+# `name` only once, not beside an aggregate, not in a subquery of `WHERE`, and not on the optional side of an outer
+# join.
 
 # %% [markdown] exercise parts_list topic=postgresql level=staff minutes=18
 # ## Exercise: What goes into a bicycle
@@ -2477,7 +2479,7 @@ def test_a_shared_part_is_no_cycle() -> None:
     components += [(10 * n + k, 10 * n + 10, 1) for n in (1, 2, 3) for k in (1, 2)]
     parts = [(10,), *{(part,) for _, part, _ in components}]
     rows = ask(factory, parts_list(), {"root": 10}, parts=parts, components=components)
-    assert rows[-1] == (40, 8, 6, False), f"2 × 2 × 2 paths lead to part 40, and none back; got {rows[-1]}"
+    assert rows[-1:] == [(40, 8, 6, False)], f"2 × 2 × 2 paths lead to part 40, and none back; got {rows}"
 
 
 def test_a_part_that_contains_itself() -> None:
@@ -2501,7 +2503,8 @@ def test_cycles_elsewhere_do_not_matter() -> None:
 def test_comes_by_level_and_id() -> None:
     components = [(7, 5, 1), (7, 9, 1), (9, 8, 1), (5, 1, 1), (9, 3, 1)]
     rows = ask(factory, parts_list(), {"root": 7}, parts=[(n,) for n in (7, 9, 5, 8, 1, 3)], components=components)
-    assert [(row[0], row[2]) for row in rows] == [(7, 0), (5, 1), (9, 1), (1, 2), (3, 2), (8, 2)], f"got {rows}"
+    expected = [(7, 0), (5, 1), (9, 1), (1, 2), (3, 2), (8, 2)]
+    assert [(row[0], row[2]) for row in rows] == expected, f"ids and levels should be {expected}; got {rows}"
 
 
 # %% wrong parts_list fails=test_a_cycle_ends_and_is_reported
@@ -2622,27 +2625,20 @@ def parts_list() -> str:
 # Say your answer aloud before you unfold one.
 
 # %% [markdown] interview
-# ### What is the difference between WHERE and HAVING, and why isn't an alias known in WHERE?
-#
-# It is one answer: the order of evaluation. FROM and the joins make rows, WHERE filters them, GROUP BY makes groups,
-# HAVING filters those, window functions are computed, then SELECT names its columns, then DISTINCT, ORDER BY, LIMIT. So
-# WHERE knows neither aggregates nor window functions nor aliases; for all three I put the query into a CTE and filter
-# outside. It is the order of meaning; the planner pushes conditions down wherever the result stays the same.
-
-# %% [markdown] interview
 # ### IN, EXISTS, NOT IN, NOT EXISTS: which do you use?
 #
 # IN and EXISTS become the same semi join, so whichever reads better; neither multiplies rows, which a join does. For
-# the negation always NOT EXISTS: NOT IN is never true once the list contains a NULL, and PostgreSQL 18 plans it as a
-# subplan. A left join with IS NULL is the third way, if the tested column can't be NULL by itself.
+# the negation always NOT EXISTS: NOT IN is never true once the list contains a NULL. A left join with IS NULL is the
+# third way, if the tested column can't be NULL by itself.
 
 # %% [markdown] interview
 # ### A report's total is too high. How do you look for it?
 #
-# I look for a fan-out: at each join I ask what one row is afterwards, and compare `count(*)` with `count(DISTINCT key)`
-# of the table whose column is summed. Then the many side is aggregated before the join, or is a semi join if it only
-# filters. I distrust DISTINCT as the repair: it hides duplicates, and merges equal amounts. If the total is too low, I
-# look for inner joins, for conditions on the right side of a left join in WHERE, and for `<>` on a column with NULLs.
+# I look for a fan-out: at each join I ask what one row is afterwards, and compare `count(key)` with `count(DISTINCT
+# key)` of the table whose column is summed. Then the many side is aggregated before the join, or is a semi join if it
+# only filters. I distrust DISTINCT as the repair: it hides duplicates, and merges equal amounts. If the total is too
+# low, I look for inner joins, for conditions on the right side of a left join in WHERE, and for `<>` on a column with
+# NULLs.
 
 # %% [markdown] interview
 # ### rank, dense_rank or row_number? And what is the default frame?
@@ -2677,21 +2673,22 @@ def parts_list() -> str:
 # * `count(*)` after a left join, where nothing counts as 1; `sum` without `coalesce`, where nothing is NULL.
 # * `ORDER BY … DESC LIMIT 1` for "the highest" (NULL, ties), or without a unique last key for pages.
 # * `BETWEEN` two dates for a `timestamptz`: of the last day only its first moment counts.
-# * `last_value` without a frame; `lag` as "the month before" over rows with gaps.
+# * `last_value` without a frame; `lag` as "the month before", or a chart `GROUP BY` month, over months with gaps.
 # * Integer division: `paid / total` is 0 until it is 1. Multiply first, or cast to `numeric`.
 # * `UNION` where `UNION ALL` was meant: it sorts or hashes everything, and drops rows.
 # * A recursive CTE without a guard, "because it is a tree".
-# * `GROUP BY` month without a calendar, in a chart.
 # * Tests with three tidy rows: no NULL, no tie, no empty group, no second partner.
 #
 # ## Where to read on
 #
 # * PostgreSQL 18 documentation: [Table Expressions](https://www.postgresql.org/docs/18/queries-table-expressions.html)
 #   (joins, LATERAL, grouping sets), [WITH Queries](https://www.postgresql.org/docs/18/queries-with.html) (recursion,
-#   SEARCH, CYCLE), [Window Function Calls](https://www.postgresql.org/docs/18/sql-expressions.html), [Window
+#   SEARCH, CYCLE), [Window Function
+#   Calls](https://www.postgresql.org/docs/18/sql-expressions.html#SYNTAX-WINDOW-FUNCTIONS), [Window
 #   Functions](https://www.postgresql.org/docs/18/functions-window.html), [Comparison Functions and
 #   Operators](https://www.postgresql.org/docs/18/functions-comparison.html),
 #   [SELECT](https://www.postgresql.org/docs/18/sql-select.html)
 # * [Modern SQL](https://modern-sql.com/) by Markus Winand: NULL, FILTER, window functions, what other databases know
 # * [PostgreSQL wiki: Don't Do This](https://wiki.postgresql.org/wiki/Don%27t_Do_This)
-# * [PostgreSQL Exercises](https://pgexercises.com/), for practice; Joe Celko, *SQL for Smarties*, on trees and sets
+# * [PostgreSQL Exercises](https://pgexercises.com/), for practice; Joe Celko, *Trees and Hierarchies in SQL for
+#   Smarties*
