@@ -2262,8 +2262,8 @@ def visit_sessions() -> str:
 # seen_at, id))[1]`.
 
 # %% [markdown] waive visit_sessions
-# - `ORDER BY visitor, number` → `ORDER BY visitor`: groups of an aggregate with an order in it can't be hashed; they are
-#   made by sorting in every plan, and come by visitor and number
+# - `ORDER BY visitor, number` → `ORDER BY visitor`: groups of an aggregate with an order in it can't be hashed;
+#   every plan sorts them, by visitor and number
 
 # %% [markdown] after visit_sessions
 # **Why.** Each view asks only about the one before it, so a session may last for hours. `goes_on IS NOT TRUE` is the
