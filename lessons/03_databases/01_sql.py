@@ -7,7 +7,7 @@
 # number on the dashboard is merely wrong.
 #
 # **Assumed**: `SELECT`, `JOIN`, `GROUP BY` as you use them at work. **Left out**: schemas and constraints ("Database
-# design"), transactions ("ACID properties"), plans and indexes ("Query optimisation"). Of the **advanced features** by
+# design"), transactions ("ACID properties"), plans and indexes ("Query Optimization"). Of the **advanced features** by
 # which PostgreSQL is chosen, this lesson teaches those of the query language: window functions, recursive CTEs,
 # `LATERAL` and grouping sets. **JSON support** and **full-text search** are left to the lesson "PostgreSQL". Every
 # query here runs on a real PostgreSQL 18.
