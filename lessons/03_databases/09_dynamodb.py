@@ -856,7 +856,7 @@ def test_the_newest_orders_of_a_customer_come_first(aws: services.Cloud) -> None
     watch = Watch(resource)
     found = store.of_customer("ann", 3)
     assert found == ["ann03", "ann02", "ann01"], f"the three newest of ann, not {found}"
-    assert watch.operations == ["Query"], "from the index"
+    assert watch.operations == ["Query"], f"one Query of GSI1 answers, not {watch.operations}"
     assert watch.items_read == 3, f"three items for three ids, not {watch.items_read}"
 
 
@@ -866,7 +866,8 @@ def test_shipping_takes_an_order_out_of_the_open_ones(aws: services.Cloud) -> No
     for order in orders_of(3):
         store.place(order)
     assert store.ship("ann01") is True, "it was open"
-    assert store.open_orders(10) == ["ann00", "ann02"], "the oldest first, without the shipped one"
+    found = store.open_orders(10)
+    assert found == ["ann00", "ann02"], f"the oldest first, without the shipped one, not {found}"
     entries = resource.Table("shop").scan(IndexName="GSI2")["Count"]
     assert entries == 2, f"GSI2 has {entries} entries for two open orders: a sparse index has only what is open"
 
@@ -1416,7 +1417,7 @@ def test_money_moves_once_for_each_id(aws: services.Cloud) -> None:
     table = bank(connect(aws), a=500, b=20)
     answers = [transfer(table, "t1", "a", "b", 300) for _ in range(3)]
     assert answers == [True, False, False], f"{answers}: the queue delivers again, the money goes once"
-    assert balances(table) == {"a": 200, "b": 320}, "300 from a to b"
+    assert balances(table) == {"a": 200, "b": 320}, f"300 go from a to b, once; now there is {balances(table)}"
 
 
 def test_there_is_no_look_before(aws: services.Cloud) -> None:
@@ -1445,8 +1446,8 @@ def test_a_conflict_is_tried_again_after_a_pause(aws: services.Cloud) -> None:
     pauses: list[float] = []
     assert transfer(table, "t1", "a", "b", 100, sleep=pauses.append) is True, "the third attempt succeeds"
     assert len(pauses) == 2, f"a pause between two attempts, not {pauses}"
-    assert pauses[0] <= 0.1, "up to 0.05 * 2 ** 1"
-    assert pauses[1] <= 0.2, "up to 0.05 * 2 ** 2"
+    assert 0 <= pauses[0] <= 0.1, f"up to 0.05 * 2 ** 1, not {pauses[0]}"
+    assert 0 <= pauses[1] <= 0.2, f"up to 0.05 * 2 ** 2, not {pauses[1]}"
 
 
 # %% hidden transfer_once points=5
@@ -1610,15 +1611,15 @@ def test_pauses_grow_and_are_drawn_at_random(aws: services.Cloud) -> None:
     cancel(resource, *[["None", "TransactionConflict", "None"]] * 100)
     pauses: list[float] = []
     random.seed(1)
-    for _ in range(25):
+    for _ in range(20):
         with pytest.raises(ClientError):
-            transfer(table, "t1", "a", "b", 100, attempts=4, sleep=pauses.append)
-    shares = [pause / (0.05 * 2 ** (1 + number % 3)) for number, pause in enumerate(pauses)]
+            transfer(table, "t1", "a", "b", 100, attempts=5, sleep=pauses.append)
+    shares = [pause / (0.05 * 2 ** (1 + number % 4)) for number, pause in enumerate(pauses)]
     assert all(0 <= share <= 1 for share in shares), "between 0 and 0.05 * 2 ** n"
     assert len(set(shares)) > 70, "without jitter all who have met meet again"
-    for number in range(3):
-        share = shares[number::3]
-        assert min(share) < 0.4 < 0.6 < max(share), f"pause {number + 1} is drawn over its whole range"
+    for number in range(4):
+        share = shares[number::4]
+        assert min(share) < 0.45 < 0.55 < max(share), f"pause {number + 1} is drawn over its whole range"
 
 
 # %% wrong transfer_once fails=test_there_is_no_look_before
