@@ -2544,9 +2544,9 @@ class Load:
             f'xmlns="http://www.w3.org/2000/svg"><text x="0" y="14" font-weight="bold">{html.escape(self._summary())}'
             f'</text>{"".join(parts)}<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="2"/>'
             f'{marks}{hours}<rect x="50" y="214" width="12" height="12" fill="#0072b2"/><text x="66" y="225">units '
-            'served a second</text><rect x="200" y="214" width="12" height="12" fill="#d55e00"/><text x="216" '
-            'y="225">throttled</text><line x1="300" x2="324" y1="220" y2="220" stroke="currentColor" '
-            'stroke-width="2"/><text x="330" y="225">provisioned, over minutes</text></svg>'
+            'served a second</text><rect x="220" y="214" width="12" height="12" fill="#d55e00"/><text x="236" '
+            'y="225">throttled</text><line x1="320" x2="344" y1="220" y2="220" stroke="currentColor" '
+            'stroke-width="2"/><text x="350" y="225">provisioned, over minutes</text></svg>'
         )
 
 
@@ -2946,8 +2946,8 @@ print(f"{'on demand, in write units':36}{0:10.1%}{0:>15}{sum(push_message()):>12
 # costs a little. The peak of the low minutes instead of the last one keeps a load that comes in waves from being cut at
 # each trough. The maximum is a fuse for the bill, and throttling is what it feels like when it blows.
 #
-# **What the figure shows.** The bucket carries the first minutes. Whether that is enough for the steps depends on the
-# target: a low target pays for room all day, a high one climbs slowly, since consumption that is throttled isn't seen.
+# **What the figure shows.** The bucket carries a minute or two, and less where little was provisioned. The steps after it
+# depend on the target: a low target pays for room all day, a high one climbs slowly, since consumption that is throttled isn't seen.
 # No setting helps against ten times the load within a minute. What does: a *scheduled* action that raises the minimum
 # before the message goes out, sending the message in portions, a queue before the writes, or on demand with enough warm
 # throughput.
