@@ -2946,11 +2946,11 @@ print(f"{'on demand, in write units':36}{0:10.1%}{0:>15}{sum(push_message()):>12
 # costs a little. The peak of the low minutes instead of the last one keeps a load that comes in waves from being cut at
 # each trough. The maximum is a fuse for the bill, and throttling is what it feels like when it blows.
 #
-# **What the figure shows.** The bucket carries a minute or two, and less where little was provisioned. The steps after it
-# depend on the target: a low target pays for room all day, a high one climbs slowly, since consumption that is throttled isn't seen.
-# No setting helps against ten times the load within a minute. What does: a *scheduled* action that raises the minimum
-# before the message goes out, sending the message in portions, a queue before the writes, or on demand with enough warm
-# throughput.
+# **What the figure shows.** The bucket carries a minute or two, and less where little was provisioned. What follows
+# depends on the target: a high one climbs slowly, since consumption that is throttled isn't seen; 30 % rides out nearly
+# all of it, and pays for 334 units where 100 are used, day and night. What costs less: a *scheduled* action that raises
+# the minimum before the message goes out, sending the message in portions, a queue before the writes, or on demand with
+# enough warm throughput.
 #
 # **What it isn't.** The delays are assumed, and real metrics come a minute or more late. AWS doesn't publish the
 # details of the step down; the peak of the window is this contract's rule.
