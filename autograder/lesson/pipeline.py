@@ -17,7 +17,7 @@ from nbgrader.preprocessors import (
     NbGraderPreprocessor,
     SaveCells,
 )
-from nbgrader.utils import is_grade
+from nbgrader.utils import is_grade, is_solution
 
 from autograder.lesson.notebooks import AFTER_TAG, STARTER_KEY
 
@@ -43,12 +43,12 @@ class DropAfter(NbGraderPreprocessor):  # type: ignore[misc]
         return nb, resources
 
 
-class LetChecksFail(NbGraderPreprocessor):  # type: ignore[misc]
-    """Lets "Run All" go on behind a check that fails: an unsolved exercise stops nobody."""
+class LetUnsolvedFail(NbGraderPreprocessor):  # type: ignore[misc]
+    """Lets "Run All" go on behind a stub or a check that fails: an unsolved exercise stops nobody."""
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
-        """Return the cell, tagged if it is graded as one that may raise."""
-        if is_grade(cell):
+        """Return the cell, tagged as one that may raise if it is an answer's or has points."""
+        if is_solution(cell) or is_grade(cell):
             cell.metadata["tags"] = [*cell.metadata.get("tags", ()), "raises-exception"]
         return cell, resources
 
@@ -60,7 +60,7 @@ RELEASE = [
     UseStarter,  # after ClearSolutions, which would take the starter for an answer
     ClearOutput,
     DropAfter,
-    LetChecksFail,
+    LetUnsolvedFail,
     CheckCellMetadata,
     ComputeChecksums,
     SaveCells,  # before ClearHiddenTests: the gradebook keeps the tests that graders run

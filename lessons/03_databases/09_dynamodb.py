@@ -2930,16 +2930,24 @@ def with_target(target: int) -> Load:
     return Load(f"auto-scaling to {target} %", simulate(push_message(), policy, start))
 
 
-explore(with_target, target=(20, 90, 70))
-print(f"{'the message goes out, 100 to 1,000':36}{'throttled':>10}{'minutes of it':>15}{'units paid':>12}")
-runs = {f"auto-scaling to {target} %": with_target(target).minutes for target in (90, 70, 50, 30)}
-runs["fixed at 143"] = simulate(push_message(), Fixed(), 143)
-runs["raised to 1,429 before, by a schedule"] = simulate(push_message(), TargetTracking(1_429, 2_000), 1_429)
-for name, minutes in runs.items():
-    refused = sum(minute.throttled for minute in minutes) / sum(minute.demand for minute in minutes)
-    bad = sum(minute.throttled > 0.5 for minute in minutes)
-    print(f"{name:36}{refused:10.1%}{bad:>15}{sum(minute.provisioned for minute in minutes):>12,}")
-print(f"{'on demand, in write units':36}{0:10.1%}{0:>15}{sum(push_message()):>12,.0f}  at 3.5 times the price")
+def compare_targets() -> None:
+    """Print what four targets, and three other ways, make of the push message."""
+    runs = {f"auto-scaling to {target} %": with_target(target).minutes for target in (90, 70, 50, 30)}
+    runs["fixed at 143"] = simulate(push_message(), Fixed(), 143)
+    runs["raised to 1,429 before, by a schedule"] = simulate(push_message(), TargetTracking(1_429, 2_000), 1_429)
+    print(f"{'the message goes out, 100 to 1,000':36}{'throttled':>10}{'minutes of it':>15}{'units paid':>12}")
+    for name, minutes in runs.items():
+        refused = sum(minute.throttled for minute in minutes) / sum(minute.demand for minute in minutes)
+        bad = sum(minute.throttled > 0.5 for minute in minutes)
+        print(f"{name:36}{refused:10.1%}{bad:>15}{sum(minute.provisioned for minute in minutes):>12,}")
+    print(f"{'on demand, in write units':36}{0:10.1%}{0:>15}{sum(push_message()):>12,.0f}  at 3.5 times the price")
+
+
+try:
+    explore(with_target, target=(20, 90, 70))
+    compare_targets()
+except NotImplementedError:
+    print("This cell draws your policy at work: run it again when the exercise is solved.")
 
 # %% [markdown] after target_tracking
 # **Why.** Two minutes to believe in a rise, fifteen to believe in a fall: too little capacity hurts at once, too much
