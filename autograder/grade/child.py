@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -39,12 +40,23 @@ def warm_session() -> Session:
     import autograder
 
     session = Session()
+    _remember_colours()
     autograder.load_ipython_extension(session.shell)
     for cell in WARM_UP:
         session.run(cell)
     session.shell.reset(new_session=True)
     session.names.setdefault("__spec__", None)  # every module has one, and processes that are spawned ask for it
     return session
+
+
+def _remember_colours() -> None:
+    """Have what is the same in all tracebacks worked out once: a style, and the terminal's nearest to each colour."""
+    import stack_data
+    from pygments.formatters.terminal256 import Terminal256Formatter  # type: ignore[import-untyped]
+
+    closest = cache(partial(Terminal256Formatter._closest_color, Terminal256Formatter()))
+    Terminal256Formatter._closest_color = lambda _, *colour: closest(*colour)
+    stack_data.style_with_executing_node = cache(stack_data.style_with_executing_node)  # type: ignore[attr-defined]
 
 
 def serve(
