@@ -108,15 +108,19 @@ class Learner:
         self.page = page
         self.lesson = parse_file(checkout.lessons / f"{entry.id}.py")
         self._address = address
+        self._name = f"{Path(entry.id).name}.ipynb"
         notebook = nbformat.read(checkout.notebooks / f"{entry.id}.ipynb", as_version=4)
         self._code = [cell.id for cell in notebook.cells if cell.cell_type == "code"]
         self._panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
 
     def open_lesson(self) -> None:
-        """Open JupyterLab, which shows the start page, and follow its link to the lesson."""
+        """Open JupyterLab, which shows the start page, follow its link to the lesson, and wait for its kernel."""
         self.page.goto(self._address)
         self._panel.get_by_role("link", name=self.lesson.title).first.click()
         expect(self._cells).to_have_count(len(self._code))
+        # JupyterLab leaves out without a word a cell that is run before the notebook has a kernel.
+        kernel = self.page.get_by_title(f"Change kernel for {self._name}")
+        expect(kernel).to_contain_text("| Idle")
 
     def run_all_above(self, cell_id: str) -> None:
         """Run every cell above this one, as far as they run: an error stops them."""
