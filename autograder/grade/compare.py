@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 
 from autograder.grade.watch import trusted_files
@@ -16,6 +16,8 @@ METHODS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__contai
 PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
 DEPTH = 3
 MANY = 100
+# Most of a tree, with nothing to compare below them.
+LEAVES = frozenset({ast.Name, ast.Constant, ast.Load, ast.Store})
 
 globals()["__builtins__"] = vars(builtins).copy()
 
@@ -31,7 +33,7 @@ def compared(tree: ast.Module, tests: dict[str, object], tell: Callable[[str], N
     is one whose asserts have been rewritten, so that a failing one is explained as it was written.
     """
     trusted = trusted_files()
-    for node in [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]:
+    for node in list(_comparisons(tree)):
         if not any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops):
             node.left = _wrapped(node.left)
             node.comparators = [_wrapped(operand) for operand in node.comparators]
@@ -44,6 +46,21 @@ def compared(tree: ast.Module, tests: dict[str, object], tell: Callable[[str], N
         return value
 
     tests[NAME] = look
+
+
+def _comparisons(tree: ast.Module) -> Iterator[ast.Compare]:
+    """Yield the comparisons of a tree as `ast.walk` would, in half of its time."""
+    todo: list[ast.AST] = [tree]
+    for node in todo:
+        if isinstance(node, ast.Compare):
+            yield node
+        # Not all attributes: what writes tracebacks notes a parent in nodes that all trees share.
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                todo += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST) and type(value) not in LEAVES:
+                todo.append(value)
 
 
 def _wrapped(operand: ast.expr) -> ast.expr:

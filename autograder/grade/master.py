@@ -12,6 +12,13 @@ from typing import Any
 from autograder.course import Course, CourseError
 from autograder.grade.model import Master, MasterCell
 
+# What some modules import only when they are used: each notebook's process would do it anew.
+LATER = {
+    "autograder.notebook.figures": "ipywidgets",
+    "boto3": "moto.moto_server.werkzeug_app",
+    "mypy": "mypy.main",
+}
+
 
 def load_masters(course: Course, lessons: Iterable[str]) -> dict[str, Master]:
     """Read the masters of the lessons with these ids.
@@ -22,8 +29,9 @@ def load_masters(course: Course, lessons: Iterable[str]) -> dict[str, Master]:
 
 
 def modules(masters: Iterable[Master]) -> list[str]:
-    """Return the modules that these lessons import, each once."""
-    return list(dict.fromkeys(name for master in masters for name in master.imports))
+    """Return the modules that these lessons import, and those that come with them, each once."""
+    imported = list(dict.fromkeys(name for master in masters for name in master.imports))
+    return [*imported, *(later for name, later in LATER.items() if name in imported)]
 
 
 def _load(course: Course, lesson: str) -> Master:

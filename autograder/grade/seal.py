@@ -6,7 +6,7 @@ import builtins
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from operator import is_
+from operator import is_, itemgetter
 from types import CellType, FunctionType, ModuleType
 
 # With everything below them.
@@ -31,7 +31,9 @@ def seal() -> Callable[[], list[str]]:
     bodies = [(kind, dict(vars(kind))) for kind in classes.values() if isinstance(kind, type)]
     cells = [(function.__qualname__, *pair) for function in _functions(tables, bodies) for pair in _cells(function)]
     public = frozenset(name for name in vars(builtins) if name[0] != "_")
-    hiding = [(name, now.keys(), public - noted.keys()) for name, now, noted in tables if name != "builtins"]
+    # What a module's names mean is asked for at once, those first whose meaning is compared.
+    names = [frozenset(now) for _, now, _ in tables]
+    meanings = [itemgetter(*noted, *(all_ - noted.keys())) for (_, _, noted), all_ in zip(tables, names, strict=True)]
     loaded = sys.modules
     # Of all classes together, since one by one takes several times as long.
     keys = [vars(kind).keys() for kind, _ in bodies]
@@ -49,11 +51,11 @@ def seal() -> Callable[[], list[str]]:
                 if kind_of(name) is not text or name not in noted or now[name] is not noted[name]:
                     return [f"{__name__}.{name}"]
         found = [name for name, module in modules.items() if loaded.get(name) is not module]
-        for module, now, noted in tables:
-            found += [f"{module}.{name}" for name in _replaced(now, noted)]
-        for module, names, free in hiding:
-            if not names.isdisjoint(free):
-                found += [f"{module}.{name}" for name in free & names]
+        for (module, now, noted), known, meaning in zip(tables, names, meanings, strict=True):
+            if not (len(now) == len(known) and _means(now, meaning, noted)):
+                # A new name can hide a built-in one.
+                wrong = [*_replaced(now, noted), *(public & (now.keys() - known))]
+                found += [f"{module}.{name}" for name in wrong]
         if not (list(map(len, keys)) == lengths and _same(keys, noted_keys) and _same(values, noted_values)):
             for kind, body in bodies:
                 inside = vars(kind)
@@ -67,6 +69,16 @@ def seal() -> Callable[[], list[str]]:
 def _same(now: Iterable[Iterable[object]], noted: Sequence[object]) -> bool:
     """Whether these hold the very same objects as were noted."""
     return all(map(is_, chain.from_iterable(now), noted))
+
+
+def _means(
+    now: Mapping[str, object], meaning: Callable[[Mapping[str, object]], Iterable[object]], noted: Mapping[str, object]
+) -> bool:
+    """Whether all names that `meaning` asks for are there, and the noted ones, which come first, mean what they did."""
+    try:
+        return all(map(is_, meaning(now), noted.values()))
+    except KeyError:
+        return False
 
 
 def _replaced(now: Mapping[str, object], noted: Mapping[str, object]) -> list[str]:

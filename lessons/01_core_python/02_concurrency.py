@@ -2793,7 +2793,7 @@ import struct, time
 from multiprocessing import Barrier, Lock, Process, get_all_start_methods, get_context
 from multiprocessing.shared_memory import SharedMemory
 
-SIZE = 16 << 20
+SIZE = 4 << 20
 
 
 def look_at(data):
@@ -2845,8 +2845,8 @@ if __name__ == "__main__":
         with context.Pool(1) as pool:
             pool.apply(abs, (1,))
             data = bytes(SIZE)
-            print("16 MiB as an argument (pickled)          ", milliseconds(lambda: pool.apply(look_at, (data,))))
-            print("16 MiB in shared memory (its name pickled)", milliseconds(
+            print("4 MiB as an argument (pickled)          ", milliseconds(lambda: pool.apply(look_at, (data,))))
+            print("4 MiB in shared memory (its name pickled)", milliseconds(
                 lambda: pool.apply(look_at_shared, (memory.name,))).strip().rjust(9))
         for lock in (None, context.Lock()):
             struct.pack_into("q", memory.buf, 0, 0)

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,12 @@ import pytest
 from autograder.course import Course
 from autograder.grade import doctor, sandbox
 from autograder.grade.children import Forking
+from autograder.grade.master import load_masters, modules
 from autograder.grade.model import CellRun, Limits
 from autograder.grade.outputs import CUT
 from autograder.grade.run import Step, run_cells
 from autograder.grade.sandbox import Protection, protection
+from autograder.lesson.guide import load_guide
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can keep processes apart")
 
@@ -500,6 +503,14 @@ def test_what_lessons_need_works(either: Forking, name: str) -> None:
     assert only.fault == ""
     assert [output["output_type"] for output in only.outputs] == ["stream"], only.outputs
     assert only.outputs[0]["name"] == "stdout"
+
+
+def test_what_a_lesson_imports_is_there_before_its_first_cell(course: Course) -> None:
+    (entry,) = load_guide(course).select("async")
+    wanted = modules(load_masters(course, [entry.id]).values())
+    assert {"selectors", "autograder.notebook.figures", "ipywidgets"} <= set(wanted)
+    with closing(Forking(LIMITS, HERE, wanted)) as launcher:
+        assert run(launcher, f"import sys; print(set({wanted}) <= set(sys.modules))") == ["True\n"]
 
 
 def test_random_numbers_differ_in_each_child(either: Forking) -> None:
