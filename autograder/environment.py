@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import sysconfig
+from types import ModuleType
+
+PAGES = ("assignment_list", "course_list", "formgrader", "validate_assignment")
 
 
 def add_tools_to_path() -> None:
@@ -15,9 +19,19 @@ def add_tools_to_path() -> None:
         os.environ["PATH"] = os.pathsep.join([scripts, path])
 
 
-def skip_iri_checks() -> None:
-    """Keep jsonschema from loading its optional check of IRIs: it takes a second or more, and notebooks have none.
+def import_nbgrader() -> None:
+    """Import nbgrader without what takes most of the time and memory of that, and grading doesn't use.
 
-    To be called before nbformat or nbgrader is imported.
+    Its package imports its pages for Jupyter's server. Whoever asks for one of them afterwards gets it.
     """
+    # An optional check of IRIs in jsonschema, which takes a second or more; notebooks have none.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    if "nbgrader" in sys.modules:
+        return
+    pages = {f"nbgrader.server_extensions.{page}": ModuleType(page) for page in PAGES}
+    for page in pages.values():
+        vars(page)["load_jupyter_server_extension"] = None
+    sys.modules |= pages
+    importlib.import_module("nbgrader")
+    for name in pages:
+        del sys.modules[name]

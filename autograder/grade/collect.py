@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from autograder.course import Course, CourseError
-from autograder.environment import skip_iri_checks
+from autograder.environment import import_nbgrader
 from autograder.grade.model import Job, Master, Submission
 from autograder.grade.read import MAX_BYTES
 from autograder.grade.recognise import recognise
@@ -141,7 +141,7 @@ def _timestamp(text: str) -> tuple[datetime | None, list[str]]:
     """Return the time (UTC) that a text says, as nbgrader reads it, and why a person has to look at it."""
     if not text:
         return None, []
-    skip_iri_checks()
+    import_nbgrader()
     from nbgrader.utils import parse_utc  # who hands in no times needn't wait for nbgrader
 
     try:

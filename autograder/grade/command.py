@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from autograder.course import Course, CourseError
-from autograder.environment import skip_iri_checks
+from autograder.environment import import_nbgrader
 from autograder.grade.archive import unpack
 from autograder.grade.cache import Cache
 from autograder.grade.collect import Collected, collect_class, collect_own
@@ -163,7 +163,7 @@ def _engine(masters: Iterable[Master], limits: Limits, options: Options) -> Engi
 
 def _store(course: Course, sections: Collection[str]) -> Store:
     """Open the gradebook. It takes nbgrader along, for which a learner needn't wait."""
-    skip_iri_checks()
+    import_nbgrader()
     # Nothing of nbgrader becomes garbage: looking for some, now, later and at exit, would take most of a second.
     gc.disable()
     from autograder.grade.store import Store

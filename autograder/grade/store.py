@@ -8,11 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 from nbgrader.api import BaseCell, Gradebook, SubmittedNotebook
-from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import compute_checksum, is_solution
 from sqlalchemy import text
 from sqlalchemy.orm import scoped_session, sessionmaker
@@ -23,7 +24,9 @@ from autograder.course import Course
 from autograder.grade.files import write
 from autograder.grade.filled import Filled
 from autograder.grade.model import Places, Result, Saved
-from autograder.lesson.release import generate_assignments
+
+if TYPE_CHECKING:
+    from nbgrader.plugins import BasePlugin
 
 SETTINGS = "nbgrader_config.py"
 # What nbgrader looks rows up by without an index: each submission would cost more than the one before.
@@ -38,6 +41,7 @@ class Store:
 
         Raises CourseError where nbgrader refuses: where tests were added or removed after submissions were graded.
         """
+        self._course = course
         self._places = Places(course.grading)
         course.grading.mkdir(exist_ok=True)
         filled = Filled(course)
@@ -48,8 +52,6 @@ class Store:
         with self._gradebook.engine.begin() as connection:
             for table, column in INDEXED:
                 connection.execute(text(f"CREATE INDEX IF NOT EXISTS ix_{table}_{column} ON {table} ({column})"))
-        self._penalties = AssignLatePenalties(config=_settings(course), log=logging.getLogger("autograder.grade"))
-        self._penalties.init_plugin()
 
     def close(self) -> None:
         """Close the gradebook."""
@@ -77,12 +79,22 @@ class Store:
             penalty = self._save_penalty(submitted, result.student)
             return Saved(float(submitted.score), penalty)
 
+    @cached_property
+    def _late_plugin(self) -> BasePlugin:
+        """nbgrader's plugin that says what being late costs, as the course's settings name it."""
+        # They and the settings take nbconvert along: who has no late submissions needn't wait for it.
+        from nbgrader.preprocessors import AssignLatePenalties
+
+        penalties = AssignLatePenalties(config=_settings(self._course), log=logging.getLogger("autograder.grade"))
+        penalties.init_plugin()
+        return penalties.plugin_inst
+
     def _save_penalty(self, submitted: SubmittedNotebook, student: str) -> float:
         """Write and return what nbgrader's plugin takes off for being late."""
         late = submitted.assignment.total_seconds_late
         penalty = None
         if late > 0:
-            penalty = self._penalties.plugin_inst.late_submission_penalty(student, submitted.score, late)
+            penalty = self._late_plugin.late_submission_penalty(student, submitted.score, late)
         if penalty is not None:
             penalty = min(max(penalty, 0), submitted.score)
         submitted.late_submission_penalty = penalty
@@ -134,6 +146,8 @@ def _transaction(gradebook: Gradebook) -> Iterator[Gradebook]:
 
 def _fill(course: Course, sections: Collection[str], database: Path) -> None:
     """Write the masters into the gradebook by nbgrader's own release step."""
+    from autograder.lesson.release import generate_assignments  # it takes nbgrader's converters along
+
     with tempfile.TemporaryDirectory(prefix="masters-") as folder:
         root = Path(os.path.realpath(folder))
         for section in sections:
