@@ -367,9 +367,21 @@ def blind_seal(book: Book) -> None:
         "seal, guard = (sys.modules['.'.join(['auto' + 'grader', 'gra' + 'de', n])] for n in ('seal', 'guard'))\n"
         "seal._replaced = seal._callables = lambda *_: []\n"
         "seal._content, seal._same = lambda cell: None, lambda *_: True\n"
+        "seal._means = lambda *_: True\n"
         "seal.__builtins__['all'] = lambda *_: True\n"
         "class Passed:\n"
         "    outcome, message, sentence = 'passed', '', 'x'\n"
         "    def __init__(self, name): self.name = name\n"
         "guard.run_tests = lambda namespace, names, learner: [Passed(name) for name in names]\n"
+    ).write()
+
+
+@case(0, "no longer what checks are run with")
+def hides_a_builtin(book: Book) -> None:
+    """A built-in name gets another meaning in a module of pytest's, in the place of a name that it can do without."""
+    book.add(
+        "import sys\n"
+        "runner = sys.modules['_py' + 'test.runner']\n"
+        "del runner.TYPE_CHECKING\n"
+        "runner.isinstance = lambda value, kind: False\n"
     ).write()
