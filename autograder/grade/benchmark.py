@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import shutil
 import statistics
@@ -117,11 +118,15 @@ def _overhead(made: Class) -> tuple[float, float, float]:
     """
     masters = load_masters(made.course, made.lessons)
     jobs = list(collect_class(made.submitted, masters).jobs())
+    # As in the grader's warm process.
     session = warm_session()
-    gc.freeze()  # as in the grader's warm process
+    imported = modules(masters.values())
+    for name in imported:
+        importlib.import_module(name)
+    gc.freeze()
     walls, owns = [], []
     try:
-        with closing(Local(Limits(cell=CELL_SECONDS), 1, modules(masters.values()))) as engine:
+        with closing(Local(Limits(cell=CELL_SECONDS), 1, imported)) as engine:
             for job in [jobs[0], *jobs]:
                 start = time.perf_counter()
                 list(engine.grade([job]))
