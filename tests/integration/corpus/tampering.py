@@ -377,7 +377,7 @@ def blind_seal(book: Book) -> None:
 
 
 @case(0, "no longer what checks are run with")
-def hides_a_builtin(book: Book) -> None:
+def hides_a_builtin_from_pytest(book: Book) -> None:
     """A built-in name gets another meaning in a module of pytest's, in the place of a name that it can do without."""
     book.add(
         "import sys\n"
