@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 from operator import is_, itemgetter
 from types import CellType, FunctionType, ModuleType
@@ -33,7 +33,7 @@ def seal() -> Callable[[], list[str]]:
     public = frozenset(name for name in vars(builtins) if name[0] != "_")
     # What a module's names mean is asked for at once, those first whose meaning is compared.
     names = [frozenset(now) for _, now, _ in tables]
-    meanings = [itemgetter(*noted, *(all_ - noted.keys())) for (_, _, noted), all_ in zip(tables, names, strict=True)]
+    meanings = [itemgetter(*noted, *(known - noted.keys())) for (_, _, noted), known in zip(tables, names, strict=True)]
     loaded = sys.modules
     # Of all classes together, since one by one takes several times as long.
     keys = [vars(kind).keys() for kind, _ in bodies]
@@ -53,8 +53,7 @@ def seal() -> Callable[[], list[str]]:
         found = [name for name, module in modules.items() if loaded.get(name) is not module]
         for (module, now, noted), known, meaning in zip(tables, names, meanings, strict=True):
             if not (len(now) == len(known) and _means(now, meaning, noted)):
-                # A new name can hide a built-in one.
-                wrong = [*_replaced(now, noted), *(public & (now.keys() - known))]
+                wrong = [*_replaced(now, noted), *_hiding(now, public - known)]
                 found += [f"{module}.{name}" for name in wrong]
         if not (list(map(len, keys)) == lengths and _same(keys, noted_keys) and _same(values, noted_values)):
             for kind, body in bodies:
@@ -86,6 +85,11 @@ def _replaced(now: Mapping[str, object], noted: Mapping[str, object]) -> list[st
     if all(map(is_, map(now.get, noted), noted.values())):
         return []
     return [name for name, value in noted.items() if now.get(name) is not value]
+
+
+def _hiding(now: Mapping[str, object], free: Set[str]) -> list[str]:
+    """Return the names that hide one of the built-in names that were `free`; one of another class could claim to."""
+    return [name if type(name) is str else "?" for name in now if type(name) is not str or name in free]
 
 
 def _sealed(name: str) -> bool:

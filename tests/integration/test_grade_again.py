@@ -200,7 +200,7 @@ def test_the_gradebook_is_filled_again_only_where_it_is_not_as_it_was(
         filled.append(list(sections))
         generate_assignments(root, sections, database)
 
-    monkeypatch.setattr("autograder.grade.store.generate_assignments", noting)
+    monkeypatch.setattr("autograder.lesson.release.generate_assignments", noting)
     hand_in(tmp_path / "in", "ann", notebook(classroom, "def mend(): return 3"))
     for _ in range(2):
         grade_class(classroom, tmp_path / "in")

@@ -385,3 +385,15 @@ def hides_a_builtin_from_pytest(book: Book) -> None:
         "del runner.TYPE_CHECKING\n"
         "runner.isinstance = lambda value, kind: False\n"
     ).write()
+
+
+@case(0, "no longer what checks are run with")
+def hides_a_builtin_under_a_false_name(book: Book) -> None:
+    """The same with a name that equals what it is compared with when it likes."""
+    book.add(
+        "import sys\n"
+        "class Name(str):\n"
+        "    __hash__ = str.__hash__\n"
+        "    def __eq__(self, other): return False\n"
+        "vars(sys.modules['_py' + 'test.runner'])[Name('isinstance')] = lambda value, kind: False\n"
+    ).write()
