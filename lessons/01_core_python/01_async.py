@@ -10,6 +10,9 @@
 #
 # **Left out**: threads and processes in their own right (the lesson on concurrency and parallelism), HTTP frameworks
 # and database drivers (their own sections). Everything here is Python 3.11 or newer and the standard library.
+#
+# **Two sittings**: the exercises take about two hours. A good place to stop is before *Deadlines and cancellation*;
+# when you come back, run all cells above it first.
 
 # %%
 import asyncio

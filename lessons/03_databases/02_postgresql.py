@@ -11,6 +11,9 @@
 # and pools, which have lessons of their own. Everything runs on a real PostgreSQL 18, over psycopg 3: one server,
 # without the usual extensions, and with `fsync` off. It shows plans, locks and results, and nothing about crashes,
 # replication or the price of a commit.
+#
+# **Two sittings**: the exercises take a good hour and a half. A good place to stop is before *A queue in a table*;
+# when you come back, run all cells above it first.
 
 # %%
 import datetime as dt

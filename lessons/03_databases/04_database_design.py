@@ -9,6 +9,9 @@
 # **Assumed**: [SQL](01_sql.ipynb) and [context managers](../01_core_python/04_context_managers.ipynb). **Left out**:
 # reading large plans, isolation levels, sharding and migration tools, which have lessons of their own. Everything runs
 # on a real PostgreSQL 18.
+#
+# **Two sittings**: the exercises take a good hour and a half. A good place to stop is before *Indexing: the queries
+# decide*; when you come back, run all cells above it first.
 
 # %%
 import concurrent.futures

@@ -14,6 +14,9 @@
 # Cassandra 5.0. What it doesn't show: time and load, real disks, the network's other surprises (messages out of order,
 # half a partition), gossip that is wrong about who is alive, two coordinators at work at the same moment, and CQL's
 # parser. CQL stands in the text where you would write it.
+#
+# **Two sittings**: the exercises take an hour and three quarters. A good place to stop is before *Consistency levels*;
+# when you come back, run all cells above it first.
 
 # %%
 import bisect
