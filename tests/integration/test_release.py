@@ -12,26 +12,8 @@ from autograder import cli
 from autograder.course import Course
 from autograder.lesson.release import build, stale
 from autograder.lesson.source import SourceError
+from tests.integration.conftest import MANIFEST
 
-MANIFEST = """\
-checklist = []
-resources = []
-
-[[section]]
-id = "core"
-number = 1
-title = "Core"
-folder = "01_core"
-
-[[section.subsection]]
-id = "core/basics"
-title = "Basics"
-topics = [{ id = "core/basics/sums", title = "Sums", terms = ["plus"] }]
-
-[[section.lesson]]
-file = "01_sums"
-topics = ["core/basics/sums"]
-"""
 LESSON = '''\
 # %% [markdown]
 # # Sums

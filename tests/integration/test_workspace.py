@@ -16,27 +16,9 @@ from autograder.course import Course
 from autograder.lesson.release import build
 from autograder.progress_report import read_progress
 from autograder.workspace import reset, take, update
+from tests.integration.conftest import MANIFEST
 
 LESSON = "01_core/01_sums"
-MANIFEST = """\
-checklist = []
-resources = []
-
-[[section]]
-id = "core"
-number = 1
-title = "Core"
-folder = "01_core"
-
-[[section.subsection]]
-id = "core/basics"
-title = "Basics"
-topics = [{ id = "core/basics/sums", title = "Sums", terms = ["plus"] }]
-
-[[section.lesson]]
-file = "01_sums"
-topics = ["core/basics/sums"]
-"""
 TITLE = "# %% [markdown]\n# # Sums\n"
 ADD = """
 # %% [markdown] exercise add topic=sums level=core minutes=5
