@@ -102,8 +102,9 @@ def _compare(made: Class) -> Iterator[str]:
     yield f"  course grade      {ours:7.1f} s  {ours / notebooks:6.3f} s a notebook  {memory:5.0f} MiB"
     same = len(found.items() & theirs.items())
     yield f"  {stock / ours:.1f} times the throughput; {same} of {len(found | theirs)} scores of cells are the same"
-    wall, own, overhead = _overhead(made)
-    yield f"  one warm worker: {wall:.3f} s a notebook, its cells alone {own:.3f} s: overhead {overhead:.3f} s"
+    wall, overhead, warm_overhead = _overhead(made)
+    yield f"  one warm worker: {wall:.3f} s a notebook, {overhead:.3f} s more than its cells take by themselves,"
+    yield f"  and {warm_overhead:.3f} s more than they take where what they import has been imported"
 
 
 def _grade(made: Class, glance: float | None = None) -> tuple[float, float]:
@@ -112,38 +113,42 @@ def _grade(made: Class, glance: float | None = None) -> tuple[float, float]:
 
 
 def _overhead(made: Class) -> tuple[float, float, float]:
-    """Return what a notebook takes with one warm worker, what its cells take, and the difference, in seconds.
+    """Return what a notebook takes with one warm worker, and how much more that is than its cells, in seconds.
 
-    They are medians; the two are measured in turn, so that what else the machine does counts for both.
+    The cells are run by themselves twice: as in a new kernel, and where what they import has been imported, as in the
+    grader's warm process. All are medians, of differences too; all are measured in turn, so that what else the machine
+    does counts alike.
     """
     masters = load_masters(made.course, made.lessons)
-    jobs = list(collect_class(made.submitted, masters).jobs())
-    # As in the grader's warm process.
-    session = warm_session()
     imported = modules(masters.values())
-    for name in imported:
-        importlib.import_module(name)
-    gc.freeze()
-    walls, owns = [], []
+    jobs = list(collect_class(made.submitted, masters).jobs())
+    session = warm_session()
+    gc.freeze()  # as in the grader's warm process
+    walls: list[float] = []
+    more: list[float] = []
+    more_than_warm: list[float] = []
     try:
         with closing(Local(Limits(cell=CELL_SECONDS), 1, imported)) as engine:
-            for job in [jobs[0], *jobs]:
+            list(engine.grade(jobs[:1]))  # starts the warm process
+            for job in jobs:
                 start = time.perf_counter()
                 list(engine.grade([job]))
-                walls.append(time.perf_counter() - start)
+                wall = time.perf_counter() - start
                 planned = plan(job.master, read_notebook(job.submission.content or b""))
                 cells = [cell.source for cell in planned.cells if cell.cell_type == "code"]
-                (run,) = fork_each([partial(_seconds, session, cells)], 600)
-                owns.append(run.value or 0)
+                walls.append(wall)
+                for differences, before in ((more, []), (more_than_warm, imported)):
+                    (run,) = fork_each([partial(_seconds, session, cells, before)], 600)
+                    differences.append(wall - (run.value or 0))
     finally:
         session.close()
-    pairs = list(zip(walls, owns, strict=True))[1:]  # the first has started the warm process
-    differences = [wall - own for wall, own in pairs]
-    return statistics.median(walls[1:]), statistics.median(owns[1:]), statistics.median(differences)
+    return statistics.median(walls), statistics.median(more), statistics.median(more_than_warm)
 
 
-def _seconds(session: Session, cells: list[str]) -> float:
-    """Return what the cells of a notebook take by themselves."""
+def _seconds(session: Session, cells: Sequence[str], imported: Sequence[str]) -> float:
+    """Return what the cells of a notebook take by themselves, after these modules have been imported."""
+    for name in imported:
+        importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         start = time.perf_counter()
         for cell in cells:
