@@ -32,6 +32,8 @@ def import_nbgrader() -> None:
     for page in pages.values():
         vars(page)["load_jupyter_server_extension"] = None
     sys.modules |= pages
-    importlib.import_module("nbgrader")
-    for name in pages:
-        del sys.modules[name]
+    try:
+        importlib.import_module("nbgrader")
+    finally:
+        for name in pages:
+            del sys.modules[name]

@@ -130,3 +130,19 @@ def test_help_describes_every_verb(course: Course) -> None:
     verbs = re.findall(r"^\.PHONY: (.+)$", (course.root / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     described = re.findall(r"^ +make (\S+) +\S.*$", make(course.root, "help").stdout, re.MULTILINE)
     assert sorted(described) == sorted(" ".join(verbs).split())
+
+
+LEAN = """
+import sys
+from autograder.environment import import_nbgrader
+import_nbgrader()
+import autograder.grade.store
+print("nbconvert" in sys.modules)
+import nbgrader.server_extensions.formgrader as pages
+print(callable(pages.load_jupyter_server_extension))
+"""
+
+
+def test_the_gradebook_takes_no_server_pages_along_and_they_are_there_for_who_asks() -> None:
+    run = subprocess.run([sys.executable, "-c", LEAN], capture_output=True, text=True, timeout=120, check=True)
+    assert run.stdout.split() == ["False", "True"]
